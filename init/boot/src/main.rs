@@ -1,0 +1,3 @@
+//! ashlar-boot.
+
+fn main() {}

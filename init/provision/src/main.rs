@@ -1,0 +1,3 @@
+//! ashlar-provision.
+
+fn main() {}

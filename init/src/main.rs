@@ -1,0 +1,3 @@
+//! ashlar-init.
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! Files that a person writes, as two types each: as written (unknown keys refused, the nearest name
+//! suggested) and as resolved (what the machine and the builder work with).
+//!
+//! Pure: text in, values or an [`Error`] out. Reading files, downloading and applying happen elsewhere.
+
+pub mod error;
+pub mod nearest;
+pub mod quantity;
+pub mod unit;
+
+pub use error::Error;

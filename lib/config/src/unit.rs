@@ -1,0 +1,13 @@
+//! Units: `system-containers/NAME/unit.toml` as written ([`UnitFile`]) and as PID 1 gets it ([`Unit`]).
+//!
+//! One file may describe a service with its sockets and timers; resolving makes one [`Unit`] of each,
+//! with systemd's names (`ssh.service`, `ssh.socket`). Names, types and results mean what they mean in
+//! systemd.service(5), so that the bus only translates.
+
+mod file;
+mod resolve;
+mod resolved;
+
+pub use file::*;
+pub use resolve::{Placement, resolve};
+pub use resolved::*;

@@ -1,0 +1,656 @@
+//! A unit as its author writes it. Unknown keys are refused.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+use crate::quantity::{Size, Span};
+
+/// `system-containers/NAME/unit.toml`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct UnitFile {
+    /// One line for people, without a full stop.
+    pub description: String,
+    /// Where to read more.
+    #[serde(default)]
+    pub documentation: Vec<String>,
+    /// Other full names of the service, such as `sshd.service`.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+
+    /// Debian packages whose closure is the container's root file system.
+    #[serde(default)]
+    pub packages: Vec<String>,
+    /// Files of this folder and where they go in the container: target path = file name.
+    #[serde(default)]
+    pub files: BTreeMap<String, String>,
+    /// Which root file system the container has.
+    #[serde(default)]
+    pub rootfs: Rootfs,
+
+    /// What this unit needs and in which order; see [`Dependencies`].
+    #[serde(flatten, skip_deserializing)]
+    pub dependencies: Dependencies,
+    /// Units that pull this one in when they start; `multi-user.target` unless said otherwise.
+    pub wanted_by: Option<Vec<String>>,
+
+    /// When the unit counts as started.
+    #[serde(rename = "type", default)]
+    pub service_type: ServiceType,
+    /// The program and its arguments.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Commands to run, in order, before `command`; a failure fails the start.
+    #[serde(default)]
+    pub start_pre: Vec<Vec<String>>,
+    /// What asks the running program to read its configuration again.
+    pub reload: Option<Vec<String>>,
+    /// Environment of every command.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// User by name, as the container's /etc/passwd knows it.
+    #[serde(default = "root")]
+    pub user: String,
+    /// Further groups by name.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Directory to start in.
+    pub working_directory: Option<String>,
+    /// Terminal to take as standard input, output and error.
+    pub tty: Option<String>,
+    /// Where standard output and error go.
+    #[serde(default)]
+    pub output: Output,
+    /// Start only if this path exists on the host.
+    pub condition_path_exists: Option<String>,
+
+    /// How, when and how often to start again, and when to give up.
+    #[serde(flatten, skip_deserializing)]
+    pub supervision: Supervision,
+    /// Namespaces, identity and privileges.
+    #[serde(flatten, skip_deserializing)]
+    pub seal: Seal,
+    /// Limits on the unit's control group and processes.
+    #[serde(default)]
+    pub limits: Limits,
+
+    /// Sockets that PID 1 listens on for the service.
+    #[serde(default)]
+    pub sockets: Vec<Socket>,
+    /// Times at which the service is started.
+    pub timer: Option<Timer>,
+    /// A command that says whether the service does its work.
+    pub health: Option<Health>,
+    /// Whether a new version of the machine is only good once this unit is.
+    #[serde(default = "yes")]
+    pub gate: bool,
+}
+
+fn root() -> String {
+    "root".into()
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl UnitFile {
+    /// Reads the text of one `unit.toml`; `file` is only named in errors.
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        // Each group of keys is read from the text on its own: serde's `flatten` would lose the line numbers and
+        // could not refuse unknown keys.
+        check_keys(file, text)?;
+        Ok(Self {
+            dependencies: read(file, text)?,
+            supervision: read(file, text)?,
+            seal: read(file, text)?,
+            ..read(file, text)?
+        })
+    }
+}
+
+fn read<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, Error> {
+    toml::from_str(text).map_err(|error| Error::toml(file, text, &error))
+}
+
+/// What a unit needs. Requirements and order are separate, as in systemd.unit(5).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Dependencies {
+    /// Started with this one; if one fails, so does this.
+    pub requires: Vec<String>,
+    /// Started with this one; their failure does not matter.
+    pub wants: Vec<String>,
+    /// As `requires`, and this one stops when they go away.
+    pub binds_to: Vec<String>,
+    /// Stopping or restarting those stops or restarts this.
+    pub part_of: Vec<String>,
+    /// Never active at the same time.
+    pub conflicts: Vec<String>,
+    /// Start only after these have started (or failed).
+    pub after: Vec<String>,
+    /// Start before these.
+    pub before: Vec<String>,
+}
+
+/// When a service counts as started (systemd.service(5), Type=).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ServiceType {
+    /// As soon as it was forked.
+    Simple,
+    /// Once the program was executed.
+    #[default]
+    Exec,
+    /// When it sends READY=1.
+    Notify,
+    /// As notify; reloads by signal and says when it is done.
+    NotifyReload,
+    /// When it has ended.
+    Oneshot,
+}
+
+/// Which root file system a container has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Rootfs {
+    /// The closure of its own packages.
+    #[default]
+    Private,
+    /// The machine's root: what a person who logs in works with.
+    Machine,
+}
+
+/// Where standard output and error go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Output {
+    /// The journal; the kernel's log while there is no journal.
+    #[default]
+    Journal,
+    /// Nowhere: for the journal itself.
+    Null,
+    /// The unit's terminal.
+    Tty,
+}
+
+/// How a service is watched, stopped and started again.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Supervision {
+    /// When to start again.
+    pub restart: Restart,
+    /// First pause before starting again; doubled each time up to `restart_delay_max`.
+    pub restart_delay: Span,
+    /// Longest pause before starting again.
+    pub restart_delay_max: Span,
+    /// At most this many starts within `start_limit_interval`.
+    pub start_limit_burst: u32,
+    /// See `start_limit_burst`.
+    pub start_limit_interval: Span,
+    /// Longest time until started.
+    pub timeout_start: Span,
+    /// Longest time between the stop signal and SIGKILL.
+    pub timeout_stop: Span,
+    /// Longest silence between two WATCHDOG=1; none if absent.
+    pub watchdog: Option<Span>,
+    /// Stay active after the command has ended.
+    pub remain_after_exit: bool,
+    /// The signal that asks for an end.
+    pub kill_signal: Signal,
+    /// Whom it is sent to.
+    pub kill_mode: KillMode,
+    /// Exit codes that count as success besides 0.
+    pub success_exit_status: Vec<i32>,
+    /// How many file descriptors the service may leave with PID 1.
+    pub fd_store: u32,
+    /// Whether the store outlives a stop.
+    pub fd_store_preserve: bool,
+    /// Who may send notifications.
+    pub notify_access: Option<NotifyAccess>,
+    /// What happens when the kernel kills one of its processes for lack of memory.
+    pub oom_policy: OomPolicy,
+}
+
+impl Default for Supervision {
+    fn default() -> Self {
+        Self {
+            restart: Restart::No,
+            restart_delay: Span(100_000),
+            restart_delay_max: Span::seconds(30),
+            start_limit_burst: 5,
+            start_limit_interval: Span::seconds(10),
+            timeout_start: Span::seconds(90),
+            timeout_stop: Span::seconds(90),
+            watchdog: None,
+            remain_after_exit: false,
+            kill_signal: Signal(15),
+            kill_mode: KillMode::ControlGroup,
+            success_exit_status: Vec::new(),
+            fd_store: 0,
+            fd_store_preserve: false,
+            notify_access: None,
+            oom_policy: OomPolicy::Stop,
+        }
+    }
+}
+
+/// When to start again (systemd.service(5), Restart=).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Restart {
+    /// Never.
+    #[default]
+    No,
+    /// After any end.
+    Always,
+    /// After a clean end.
+    OnSuccess,
+    /// After any failure.
+    OnFailure,
+    /// After a signal, a time-out or the watchdog.
+    OnAbnormal,
+    /// After a core dump or other uncaught signal.
+    OnAbort,
+    /// When the watchdog bit.
+    OnWatchdog,
+}
+
+/// A signal, written by name: `SIGTERM`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Signal(pub i32);
+
+/// Whom the stop signal is sent to (systemd.kill(5), KillMode=).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KillMode {
+    /// Every process of the unit.
+    #[default]
+    ControlGroup,
+    /// The stop signal to the main process, SIGKILL to the rest.
+    Mixed,
+    /// The main process only.
+    Process,
+    /// Nobody.
+    None,
+}
+
+/// Who may send notifications (systemd.service(5), NotifyAccess=).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NotifyAccess {
+    /// Nobody.
+    None,
+    /// The main process.
+    Main,
+    /// Main and control processes.
+    Exec,
+    /// Every process of the unit.
+    All,
+}
+
+/// What follows when the kernel kills a process of the unit for lack of memory.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum OomPolicy {
+    /// The others live on.
+    Continue,
+    /// The unit is stopped.
+    #[default]
+    Stop,
+    /// All of it is killed at once.
+    Kill,
+}
+
+/// What a container shares with its host and may do. The default is: nothing.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Seal {
+    /// Its user namespace.
+    pub user_namespace: UserNamespace,
+    /// Why it must be the host's root, for a unit that is.
+    pub host_root: Option<String>,
+    /// Namespaces it shares with the host.
+    pub host_namespaces: Vec<Namespace>,
+    /// Capabilities, such as `CAP_NET_ADMIN`; ambient when the user is not root.
+    pub capabilities: Vec<String>,
+    /// Device nodes and access: `/dev/kmsg rw`, `char-pts rwm`.
+    pub devices: Vec<String>,
+    /// What else it sees of the host.
+    pub mounts: Vec<Mount>,
+    /// Folders below /var/lib that it owns.
+    pub state_directory: Vec<String>,
+    /// Folders below /run that it owns and others may see; `runtime_directory_preserve` keeps them.
+    pub runtime_directory: Vec<String>,
+    /// Keep the runtime folders when the unit stops.
+    pub runtime_directory_preserve: bool,
+    /// A tmpfs overlay makes its root writable until it stops.
+    pub writable_root: bool,
+    /// System call filter.
+    pub seccomp: Seccomp,
+    /// It and its children can never gain privileges by executing something.
+    pub no_new_privileges: bool,
+    /// Paths of /proc and /sys are masked or read-only.
+    pub mask_paths: bool,
+    /// PID 1 leaves the control group below the unit's own to it.
+    pub delegate: bool,
+    /// Sub-group of a delegated unit in which its own processes run.
+    pub delegate_subgroup: Option<String>,
+    /// It may start logins of users for others, as sshd does.
+    pub login: bool,
+    /// Well-known bus names that it may own.
+    pub bus_names: Vec<String>,
+}
+
+impl Default for Seal {
+    fn default() -> Self {
+        Self {
+            user_namespace: UserNamespace::Private,
+            host_root: None,
+            host_namespaces: Vec::new(),
+            capabilities: Vec::new(),
+            devices: Vec::new(),
+            mounts: Vec::new(),
+            state_directory: Vec::new(),
+            runtime_directory: Vec::new(),
+            runtime_directory_preserve: false,
+            writable_root: false,
+            seccomp: Seccomp::Default,
+            no_new_privileges: true,
+            mask_paths: true,
+            delegate: false,
+            delegate_subgroup: None,
+            login: false,
+            bus_names: Vec::new(),
+        }
+    }
+}
+
+/// A container's user namespace.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum UserNamespace {
+    /// Its own, with a range of ids that nobody else has.
+    #[default]
+    Private,
+    /// Its own, with the host's ids: for one that must see who talks to it. Never root.
+    Identity,
+    /// The host's: for one whose capabilities act on the host.
+    Host,
+}
+
+/// A namespace that can be shared with the host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Namespace {
+    /// Processes.
+    Pid,
+    /// Network.
+    Net,
+    /// System V and POSIX IPC.
+    Ipc,
+    /// Host name.
+    Uts,
+    /// The view of the control groups.
+    Cgroup,
+    /// Mounts: no container root at all.
+    Mount,
+}
+
+/// A system call filter.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Seccomp {
+    /// The runtime's default profile.
+    #[default]
+    Default,
+    /// No filter.
+    None,
+}
+
+/// A mount into a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Mount {
+    /// Path on the host, or the file system's source.
+    pub source: String,
+    /// Path in the container; the source's if absent.
+    pub target: Option<String>,
+    /// `bind` unless said otherwise.
+    #[serde(rename = "type")]
+    pub kind: Option<String>,
+    /// mount(8) options; `ro` unless `rw` is among them.
+    #[serde(default)]
+    pub options: Vec<String>,
+}
+
+/// Limits on the unit's control group and processes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Limits {
+    /// memory.max.
+    pub memory_max: Option<Size>,
+    /// memory.high.
+    pub memory_high: Option<Size>,
+    /// memory.low.
+    pub memory_low: Option<Size>,
+    /// pids.max.
+    pub tasks_max: Option<u64>,
+    /// cpu.weight, 1 to 10000.
+    pub cpu_weight: Option<u64>,
+    /// Share of one processor in percent.
+    pub cpu_quota_percent: Option<u64>,
+    /// io.weight, 1 to 10000.
+    pub io_weight: Option<u64>,
+    /// RLIMIT_NOFILE.
+    pub open_files: Option<u64>,
+    /// oom_score_adj, -1000 to 1000.
+    pub oom_score_adjust: Option<i32>,
+}
+
+/// One socket that PID 1 opens for a service. Exactly one `listen-…` key.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Socket {
+    /// Stream socket: path, port, or address:port.
+    pub listen_stream: Option<String>,
+    /// Datagram socket.
+    pub listen_datagram: Option<String>,
+    /// Sequential-packet socket.
+    pub listen_sequential_packet: Option<String>,
+    /// Netlink: family and group, such as `route 1361`.
+    pub listen_netlink: Option<String>,
+    /// Named pipe.
+    pub listen_fifo: Option<String>,
+    /// Name in LISTEN_FDNAMES; the socket unit's name if absent.
+    pub name: Option<String>,
+    /// Permissions of a path, octal text; `0666` if absent.
+    pub mode: Option<String>,
+    /// Owner of a path.
+    pub user: Option<String>,
+    /// Group of a path.
+    pub group: Option<String>,
+    /// Symbolic links to the path.
+    pub symlinks: Vec<String>,
+    /// SO_PASSCRED.
+    pub pass_credentials: bool,
+    /// SO_PASSSEC.
+    pub pass_security: bool,
+    /// SO_TIMESTAMP.
+    pub timestamping: bool,
+    /// SO_RCVBUFFORCE.
+    pub receive_buffer: Option<Size>,
+    /// Start the service at once rather than with the first connection.
+    pub eager: bool,
+}
+
+/// When a service is started by the clock.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Timer {
+    /// This long after boot.
+    pub on_boot: Option<Span>,
+    /// This long after the timer was started.
+    pub on_active: Option<Span>,
+    /// This long after the service was last started.
+    pub on_unit_active: Option<Span>,
+    /// This long after the service last ended.
+    pub on_unit_inactive: Option<Span>,
+    /// Up to this much later, at random.
+    pub randomized_delay: Option<Span>,
+}
+
+/// A command that says whether a service does its work.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Health {
+    /// Run in the container; exit code 0 is healthy.
+    pub command: Vec<String>,
+    /// Pause between two checks.
+    pub interval: Span,
+    /// Longest run of one check.
+    pub timeout: Span,
+    /// Failures in a row that count.
+    pub retries: u32,
+}
+
+const SIGNALS: [(&str, i32); 12] = [
+    ("SIGHUP", 1),
+    ("SIGINT", 2),
+    ("SIGQUIT", 3),
+    ("SIGABRT", 6),
+    ("SIGKILL", 9),
+    ("SIGUSR1", 10),
+    ("SIGUSR2", 12),
+    ("SIGPIPE", 13),
+    ("SIGTERM", 15),
+    ("SIGCONT", 18),
+    ("SIGSTOP", 19),
+    ("SIGWINCH", 28),
+];
+
+impl Signal {
+    /// Reads `SIGTERM`, `TERM` or `15`.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let number = text.parse().ok().filter(|n| (1..=64).contains(n));
+        let named = || SIGNALS.iter().find(|(name, _)| *name == text || name[3..] == *text).map(|(_, n)| *n);
+        number.or_else(named).map(Self).ok_or_else(|| format!("unknown signal `{text}`"))
+    }
+}
+
+impl Serialize for Signal {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match SIGNALS.iter().find(|(_, n)| *n == self.0) {
+            Some((name, _)) => serializer.serialize_str(name),
+            None => serializer.collect_str(&self.0),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Signal {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&String::deserialize(deserializer)?).map_err(serde::de::Error::custom)
+    }
+}
+
+/// Holds the file's top-level keys against the ones a unit has.
+fn check_keys(file: &str, text: &str) -> Result<(), Error> {
+    let table: toml::Table = read(file, text)?;
+    let known = known_keys();
+    let Some(unknown) = table.keys().find(|key| !known.contains(key)) else { return Ok(()) };
+    let line = text.lines().position(|line| key_of(line) == Some(unknown)).map(|index| index + 1);
+    let message = match crate::nearest::nearest(unknown, known.iter().map(String::as_str)) {
+        Some(near) => format!("unknown key `{unknown}`, did you mean `{near}`?"),
+        None => format!("unknown key `{unknown}`"),
+    };
+    Err(Error { file: file.into(), line, message })
+}
+
+/// The key that a line of TOML sets or opens, if it does.
+fn key_of(line: &str) -> Option<&str> {
+    let line = line.trim_start().trim_start_matches('[');
+    let end = line.find(['=', ']', '.', ' '])?;
+    Some(line[..end].trim_matches('"'))
+}
+
+/// Every key that a unit file can have, from the types themselves: a full value, written out.
+fn known_keys() -> Vec<String> {
+    let mut keys: Vec<String> = FULL_KEYS.iter().map(|key| (*key).into()).collect();
+    for table in [
+        toml::Table::try_from(Dependencies::default()),
+        toml::Table::try_from(Supervision::default()),
+        toml::Table::try_from(Seal::default()),
+    ] {
+        keys.extend(table.expect("defaults are plain values").into_iter().map(|(key, _)| key));
+    }
+    keys
+}
+
+/// Keys outside the flattened groups, and the optional ones that a default value does not write.
+const FULL_KEYS: [&str; 30] = [
+    "description",
+    "documentation",
+    "aliases",
+    "packages",
+    "files",
+    "rootfs",
+    "wanted-by",
+    "type",
+    "command",
+    "start-pre",
+    "reload",
+    "environment",
+    "user",
+    "groups",
+    "working-directory",
+    "tty",
+    "output",
+    "condition-path-exists",
+    "limits",
+    "sockets",
+    "timer",
+    "health",
+    "gate",
+    "watchdog",
+    "notify-access",
+    "host-root",
+    "delegate-subgroup",
+    "fd-store",
+    "kill-mode",
+    "restart",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn mistakes() {
+        let check = |text: &str, expect: &str| {
+            let error = UnitFile::parse("x/unit.toml", text).expect_err(text).to_string();
+            assert_eq!(error, expect, "{text}");
+        };
+        check("description = 'x'\ncomand = ['a']", "x/unit.toml:2: unknown key `comand`, did you mean `command`?");
+        check(
+            "description = 'x'\n[limits]\nmemory-mx = '1M'",
+            "x/unit.toml:3: unknown key `memory-mx`, did you mean `memory-max`?",
+        );
+        check("description = 'x'\ntype = 'notfy'", "x/unit.toml:2: unknown value `notfy`, did you mean `notify`?");
+        check("command = ['a']", "x/unit.toml:1: missing field `description`");
+        check(
+            "description = 'x'\ntimeout-start = 'soon'",
+            "x/unit.toml:2: `soon` is no span of time; write it like 500ms, 90s, 1min 30s, 2h or infinity",
+        );
+    }
+
+    #[test]
+    fn every_key_is_known() {
+        let text = "description='x'\nwatchdog='1s'\nnotify-access='all'\nhost-root='y'\ndelegate-subgroup='s'\nkill-signal='SIGINT'";
+        let unit = UnitFile::parse("x", text).unwrap();
+        assert_eq!(unit.supervision.kill_signal, Signal(2));
+        assert_eq!(unit.supervision.watchdog, Some(Span::seconds(1)));
+        assert_eq!(unit.seal.host_root.as_deref(), Some("y"));
+    }
+}

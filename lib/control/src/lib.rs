@@ -1,0 +1,18 @@
+//! The messages on PID 1's socket, `/run/ashlar/control`, and a blocking client.
+//!
+//! Framing and introspection are Varlink's (JSON objects, each ended by a NUL byte; varlink.org), so that
+//! `varlinkctl` works. File descriptors travel as SCM_RIGHTS beside the message that speaks of them.
+//! Who may call what is decided by PID 1 from the peer's credentials.
+
+pub mod client;
+pub mod message;
+pub mod status;
+
+/// Where PID 1 listens.
+pub const SOCKET: &str = "/run/ashlar/control";
+/// The interface's name.
+pub const INTERFACE: &str = "io.ashlar.Control";
+/// The interface's Varlink definition, as `org.varlink.service.GetInterfaceDescription` answers it.
+pub const DEFINITION: &str = include_str!("io.ashlar.Control.varlink");
+/// Longest message that either side takes.
+pub const MESSAGE_LIMIT: usize = 4 << 20;

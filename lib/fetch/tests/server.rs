@@ -1,0 +1,163 @@
+//! Transfers against a server that misbehaves on purpose, one scripted reply for each request.
+
+use std::cell::Cell;
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use ashlar_fetch::{Blob, Cache, Cause, Client, Digest, Policy};
+
+#[derive(Clone, Copy, Debug)]
+enum Reply {
+    /// The range that was asked for, or everything.
+    Good,
+    /// Everything, whatever was asked for.
+    IgnoreRange,
+    /// As `Good`, closed after so many bytes of the body.
+    CutAfter(usize),
+    /// As `Good`, silent after so many bytes of the body.
+    StallAfter(usize),
+    /// As `Good`, some bytes at a time, for ever too slow.
+    Trickle,
+    /// A range that was not asked for.
+    WrongRange,
+    /// The right length, other bytes.
+    OtherBytes,
+    /// One byte more than it should have.
+    TooLong,
+    Status(u16),
+}
+use Reply::*;
+
+/// Serves `content` by the script and hands back the Range header of each request.
+fn serve(content: Vec<u8>, script: Vec<Reply>) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/pool/blob", listener.local_addr().unwrap());
+    let (sender, ranges) = mpsc::channel();
+    thread::spawn(move || {
+        for reply in script {
+            let (stream, _) = listener.accept().unwrap();
+            let range = read_range(&stream);
+            sender.send(range.clone().unwrap_or_default()).unwrap();
+            answer(stream, &content, range.as_deref(), reply);
+        }
+    });
+    (url, ranges)
+}
+
+fn read_range(stream: &TcpStream) -> Option<String> {
+    let lines = BufReader::new(stream).lines().map_while(Result::ok).take_while(|line| !line.is_empty());
+    let headers: Vec<String> = lines.collect();
+    headers.iter().find_map(|line| line.to_lowercase().strip_prefix("range: ").map(str::to_owned))
+}
+
+fn answer(mut stream: TcpStream, content: &[u8], range: Option<&str>, reply: Reply) {
+    let total = content.len();
+    let asked = range.and_then(|text| text.strip_prefix("bytes=")?.split_once('-'));
+    let asked = asked.map(|(first, last)| (first.parse().unwrap(), last.parse::<usize>().unwrap()));
+    let mut body = content.to_vec();
+    let mut head = String::from("200 OK");
+    match (reply, asked) {
+        (Status(code), _) => (body, head) = (Vec::new(), format!("{code} No")),
+        (IgnoreRange | TooLong, _) | (_, None) => {}
+        (_, Some((first, last))) => {
+            let shift = usize::from(matches!(reply, WrongRange));
+            body = content[first..=last].to_vec();
+            head = format!("206 Partial\r\nContent-Range: bytes {}-{last}/{total}", first - shift);
+        }
+    }
+    match reply {
+        OtherBytes => body.fill(b'x'),
+        TooLong => body.push(b'x'),
+        _ => {}
+    }
+    let length = body.len();
+    write!(stream, "HTTP/1.1 {head}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n").unwrap();
+    let _ = match reply {
+        CutAfter(n) => stream.write_all(&body[..n]),
+        StallAfter(n) => {
+            let sent = stream.write_all(&body[..n]);
+            thread::sleep(Duration::from_secs(2));
+            sent
+        }
+        Trickle => body.chunks(64).try_for_each(|chunk| {
+            thread::sleep(Duration::from_millis(20));
+            stream.write_all(chunk)
+        }),
+        _ => stream.write_all(&body),
+    };
+}
+
+fn impatient() -> Client {
+    let silence = Duration::from_millis(300);
+    let (connect, back_off) = (Duration::from_secs(1), Duration::from_millis(1));
+    Client::new(Policy { connect, silence, least_speed: 1_000_000, tries: 2, back_off })
+}
+
+fn content() -> Vec<u8> {
+    (0..500_000u32).map(|n| (n / 7) as u8).collect()
+}
+
+fn blob_of(content: &[u8]) -> Blob {
+    Blob { digest: Digest::of(content), size: content.len() as u64 }
+}
+
+/// Runs a script against one fetch into an empty cache, and says what was asked for and how it ended.
+#[track_caller]
+fn check(script: &[Reply], ranges: &[&str], expect: Result<(), &str>) {
+    let content = content();
+    let blob = blob_of(&content);
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let (url, asked) = serve(content.clone(), script.to_vec());
+    let at = Cell::new(0);
+    let outcome = cache.fetch(&impatient(), &url, &blob, &|bytes| at.set(bytes));
+    let asked: Vec<String> = asked.try_iter().collect();
+    assert_eq!(asked, ranges, "{script:?}");
+    match expect {
+        Ok(()) => {
+            assert_eq!(std::fs::read(outcome.unwrap()).unwrap(), content);
+            assert_eq!(at.get(), blob.size);
+            assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "only the blob is left");
+        }
+        Err(part) => {
+            let error = outcome.unwrap_err();
+            assert_eq!(error.to_string(), "fetch /pool/blob");
+            assert!(error.cause.to_string().contains(part), "{}", error.cause);
+            assert!(cache.get(&blob).is_none());
+        }
+    }
+}
+
+#[test]
+fn goes_on_where_it_stopped() {
+    check(&[Good], &[""], Ok(()));
+    check(&[CutAfter(100_000), Good], &["", "bytes=100000-499999"], Ok(()));
+    check(&[StallAfter(100_000), Good], &["", "bytes=100000-499999"], Ok(()));
+    check(
+        &[CutAfter(100_000), CutAfter(200_000), CutAfter(100_000), Good],
+        &["", "bytes=100000-499999", "bytes=300000-499999", "bytes=400000-499999"],
+        Ok(()),
+    );
+}
+
+#[test]
+fn starts_over_where_ranges_do_not_help() {
+    check(&[CutAfter(100_000), IgnoreRange], &["", "bytes=100000-499999"], Ok(()));
+    check(&[CutAfter(100_000), Status(416), Good], &["", "bytes=100000-499999", ""], Ok(()));
+    check(&[OtherBytes, Good], &["", ""], Ok(()));
+}
+
+#[test]
+fn gives_up_with_the_cause() {
+    check(&[Status(404)], &[""], Err("answered 404"));
+    check(&[Status(503), Status(503)], &["", ""], Err("answered 503"));
+    check(&[CutAfter(10), CutAfter(10)], &["", "bytes=10-499999"], Err("cut after 20 of 500000 bytes"));
+    check(&[StallAfter(0), StallAfter(0)], &["", ""], Err("stalled after 0 bytes"));
+    check(&[Trickle, StallAfter(0)], &["", "*"][..1].iter().copied().chain([""]).collect::<Vec<_>>().as_slice(), Err("x"));
+    check(&[OtherBytes, OtherBytes], &["", ""], Err("that is pinned"));
+    check(&[TooLong], &[""], Err("has 500001 bytes"));
+    check(&[CutAfter(100_000), WrongRange], &["", "bytes=100000-499999"], Err("\"bytes 99999-499999/500000\""));
+}

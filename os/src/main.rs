@@ -1,0 +1,3 @@
+//! ashlar-os.
+
+fn main() {}

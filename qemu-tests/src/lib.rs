@@ -1,0 +1,1 @@
+//! ashlar-qemu-tests.
