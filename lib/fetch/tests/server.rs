@@ -41,7 +41,8 @@ fn serve(content: Vec<u8>, script: Vec<Reply>) -> (String, mpsc::Receiver<String
             let (stream, _) = listener.accept().unwrap();
             let range = read_range(&stream);
             sender.send(range.clone().unwrap_or_default()).unwrap();
-            answer(stream, &content, range.as_deref(), reply);
+            let content = content.clone();
+            thread::spawn(move || answer(stream, &content, range.as_deref(), reply));
         }
     });
     (url, ranges)
@@ -156,8 +157,85 @@ fn gives_up_with_the_cause() {
     check(&[Status(503), Status(503)], &["", ""], Err("answered 503"));
     check(&[CutAfter(10), CutAfter(10)], &["", "bytes=10-499999"], Err("cut after 20 of 500000 bytes"));
     check(&[StallAfter(0), StallAfter(0)], &["", ""], Err("stalled after 0 bytes"));
-    check(&[Trickle, StallAfter(0)], &["", "*"][..1].iter().copied().chain([""]).collect::<Vec<_>>().as_slice(), Err("x"));
     check(&[OtherBytes, OtherBytes], &["", ""], Err("that is pinned"));
     check(&[TooLong], &[""], Err("has 500001 bytes"));
     check(&[CutAfter(100_000), WrongRange], &["", "bytes=100000-499999"], Err("\"bytes 99999-499999/500000\""));
+}
+
+#[test]
+fn too_slow_counts_as_a_stall() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, asked) = serve(content(), vec![Trickle, Trickle]);
+    let cache = Cache::open(folder.path()).unwrap();
+    let error = cache.fetch(&impatient(), &url, &blob_of(&content()), &|_| {}).unwrap_err();
+    assert!(matches!(error.cause, Cause::Stalled { got: 1.. }), "{:?}", error.cause);
+    assert_eq!(asked.try_iter().count(), 2);
+}
+
+#[test]
+fn a_later_process_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let blob = blob_of(&content());
+    let (url, asked) = serve(content(), vec![CutAfter(1000), Status(500), Good]);
+    cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap_err();
+    cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap();
+    assert_eq!(asked.iter().last().unwrap(), "bytes=1000-499999");
+    assert_eq!(cache.read(&blob).unwrap(), Some(content()));
+}
+
+#[test]
+fn a_damaged_entry_is_fetched_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let cache = Cache::open(folder.path()).unwrap();
+    let blob = blob_of(&content());
+    let (url, _asked) = serve(content(), vec![Good, Good, Good]);
+    let path = cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap();
+
+    let mut damaged = content();
+    damaged[77] ^= 1;
+    std::fs::write(&path, &damaged).unwrap();
+    assert!(cache.get(&blob).is_some(), "a flipped bit costs a read to see");
+    assert_eq!(cache.read(&blob).unwrap(), None);
+    assert!(cache.get(&blob).is_none());
+
+    cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap();
+    std::fs::write(&path, &damaged[1..]).unwrap();
+    assert!(cache.get(&blob).is_none(), "a wrong size costs nothing to see");
+    cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap();
+    assert_eq!(cache.read(&blob).unwrap(), Some(content()));
+}
+
+#[test]
+fn who_comes_at_once_fetches_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let blob = blob_of(&content());
+    let (url, asked) = serve(content(), vec![Good; 8]);
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let cache = Cache::open(folder.path()).unwrap();
+                cache.fetch(&impatient(), &url, &blob, &|_| {}).unwrap();
+            });
+        }
+    });
+    assert_eq!(asked.try_iter().count(), 1);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn documents_have_a_limit() {
+    fn check(script: &[Reply], limit: u64, expect: Result<usize, &str>) {
+        let (url, _asked) = serve(content(), script.to_vec());
+        match (impatient().get(&url, limit), expect) {
+            (Ok(bytes), Ok(length)) => assert_eq!(bytes.len(), length),
+            (Err(error), Err(part)) => assert!(error.cause.to_string().contains(part), "{}", error.cause),
+            (outcome, _) => panic!("{script:?}: {:?}", outcome.map(|bytes| bytes.len())),
+        }
+    }
+    check(&[Good], 500_000, Ok(500_000));
+    check(&[Good], 499_999, Err("larger than 499999 bytes"));
+    check(&[CutAfter(7), Good], 500_000, Ok(500_000));
+    check(&[CutAfter(7), CutAfter(8)], 500_000, Err("cut after 8 of 500000 bytes"));
+    check(&[Status(403)], 500_000, Err("answered 403"));
 }

@@ -1,0 +1,200 @@
+//! The client: one connection pool, one policy for time-outs and tries, requests with their answers checked.
+//! Writing blobs to files, and going on with them, is in `download`.
+
+use std::io::Read;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ureq::Agent;
+use ureq::tls::{PemItem, RootCerts, TlsConfig};
+
+use crate::error::{Cause, Error};
+use crate::pace::Pace;
+
+/// Connections that are kept open to one server; as many threads as that are worth using.
+const KEPT_CONNECTIONS: usize = 8;
+const REDIRECTS: u32 = 5;
+/// Where systems keep the certificates that their administrator trusts.
+const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
+
+/// When to give up.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Time to resolve and connect.
+    pub connect: Duration,
+    /// Longest silence while waiting for an answer or for more of it.
+    pub silence: Duration,
+    /// Fewest bytes a second, averaged over `silence`.
+    pub least_speed: u64,
+    /// Tries in a row without headway.
+    pub tries: u32,
+    /// Wait before the second try; doubles with each further one.
+    pub back_off: Duration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(15),
+            silence: Duration::from_secs(20),
+            least_speed: 512,
+            tries: 5,
+            back_off: Duration::from_millis(500),
+        }
+    }
+}
+
+/// A pool of connections with a policy. Cheap to share between threads by reference.
+#[derive(Debug)]
+pub struct Client {
+    agent: Agent,
+    pub(crate) policy: Policy,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self::new(Policy::default())
+    }
+}
+
+impl Client {
+    /// A client with a policy of its own.
+    pub fn new(policy: Policy) -> Self {
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .accept_encoding("identity")
+            .user_agent(concat!("ashlar/", env!("CARGO_PKG_VERSION")))
+            .max_redirects(REDIRECTS)
+            .max_idle_connections(KEPT_CONNECTIONS)
+            .max_idle_connections_per_host(KEPT_CONNECTIONS)
+            .timeout_connect(Some(policy.connect))
+            .timeout_resolve(Some(policy.connect))
+            .timeout_recv_response(Some(policy.silence))
+            .timeout_per_read(Some(policy.silence))
+            .timeout_per_write(Some(policy.silence))
+            .tls_config(TlsConfig::builder().root_certs(trusted_roots()).build())
+            .build();
+        Self { agent: config.into(), policy }
+    }
+
+    /// Fetches a document whose digest is not known beforehand (it is signed, or only a hint).
+    ///
+    /// # Errors
+    /// After the policy's tries, or at once where another try cannot help; never more than `limit` bytes.
+    pub fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, Error> {
+        let mut tries = self.tries();
+        loop {
+            match self.get_once(url, limit) {
+                Ok(bytes) => return Ok(bytes),
+                Err(cause) => tries.after(cause).map_err(|cause| Error::new(url, cause))?,
+            }
+        }
+    }
+
+    fn get_once(&self, url: &str, limit: u64) -> Result<Vec<u8>, Cause> {
+        let mut answer = self.ask(url, None)?;
+        if answer.status != 200 {
+            return Err(Cause::Status(answer.status));
+        }
+        let mut bytes = Vec::new();
+        let want = answer.length.unwrap_or_default();
+        while let Some(chunk) = answer.next_chunk(bytes.len() as u64, want)? {
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(Cause::TooLarge { limit });
+            }
+            bytes.extend_from_slice(chunk);
+        }
+        Ok(bytes)
+    }
+
+    /// Sends one request; `range` is a closed range of bytes.
+    pub(crate) fn ask(&self, url: &str, range: Option<(u64, u64)>) -> Result<Answer, Cause> {
+        let mut request = self.agent.get(url);
+        if let Some((first, last)) = range {
+            request = request.header("range", format!("bytes={first}-{last}"));
+        }
+        let response = request.call().map_err(|error| match error {
+            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Cause::Url(error.to_string()),
+            other => Cause::Connect(other.to_string()),
+        })?;
+        let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
+        let length = header("content-length").and_then(|text| text.parse().ok());
+        let content_range = header("content-range").map(str::to_owned);
+        let window = self.policy.silence;
+        let least = (self.policy.least_speed as f64 * window.as_secs_f64()) as u64;
+        Ok(Answer {
+            status: response.status().as_u16(),
+            length,
+            content_range,
+            pace: Pace::new(window, least, Instant::now()),
+            body: Box::new(response.into_body().into_reader()),
+            buffer: vec![0; 64 * 1024],
+        })
+    }
+
+    pub(crate) fn tries(&self) -> Tries<'_> {
+        Tries { policy: &self.policy, failed: 0 }
+    }
+}
+
+/// The certificates that the machine trusts, or Mozilla's where it has none.
+fn trusted_roots() -> RootCerts {
+    let file = std::env::var_os("SSL_CERT_FILE").unwrap_or_else(|| SYSTEM_BUNDLE.into());
+    let Ok(bundle) = std::fs::read(file) else {
+        return RootCerts::WebPki;
+    };
+    let certificates: Vec<_> = ureq::tls::parse_pem(&bundle)
+        .filter_map(|item| match item {
+            Ok(PemItem::Certificate(certificate)) => Some(certificate),
+            _ => None,
+        })
+        .collect();
+    if certificates.is_empty() { RootCerts::WebPki } else { RootCerts::from(certificates) }
+}
+
+/// A response whose head arrived and whose body is read chunk by chunk.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) length: Option<u64>,
+    pub(crate) content_range: Option<String>,
+    pace: Pace,
+    body: Box<dyn Read>,
+    buffer: Vec<u8>,
+}
+
+impl Answer {
+    /// More of the body, None at its end. What the caller has and wants in all is for the message.
+    pub(crate) fn next_chunk(&mut self, got: u64, want: u64) -> Result<Option<&[u8]>, Cause> {
+        let n = self.body.read(&mut self.buffer).map_err(|error| match ureq::Error::from(error) {
+            ureq::Error::Timeout(_) => Cause::Stalled { got },
+            _ => Cause::Cut { got, want },
+        })?;
+        if n > 0 && !self.pace.goes_on(n as u64, Instant::now()) {
+            return Err(Cause::Stalled { got });
+        }
+        Ok((n > 0).then(|| &self.buffer[..n]))
+    }
+}
+
+/// Counts failures in a row and waits between tries.
+pub(crate) struct Tries<'a> {
+    policy: &'a Policy,
+    failed: u32,
+}
+
+impl Tries<'_> {
+    /// Waits before the next try, or gives the cause back when there is none.
+    pub(crate) fn after(&mut self, cause: Cause) -> Result<(), Cause> {
+        self.failed += 1;
+        if !cause.is_transient() || self.failed >= self.policy.tries {
+            return Err(cause);
+        }
+        thread::sleep(self.policy.back_off * 2u32.pow((self.failed - 1).min(6)));
+        Ok(())
+    }
+
+    /// Headway was made, so failures are counted anew.
+    pub(crate) fn reset(&mut self) {
+        self.failed = 0;
+    }
+}
