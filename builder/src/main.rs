@@ -1,3 +1,5 @@
 //! ashlar.
 
+mod debian;
+
 fn main() {}
