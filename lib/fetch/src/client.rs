@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 
 use ureq::Agent;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
+use ureq::unversioned::transport::DefaultConnector;
 
 use crate::error::{Cause, Error};
+use crate::names::Names;
 use crate::pace::Pace;
 
 /// Connections that are kept open to one server; as many threads as that are worth using.
@@ -74,7 +76,7 @@ impl Client {
             .timeout_per_write(Some(policy.silence))
             .tls_config(TlsConfig::builder().root_certs(trusted_roots()).build())
             .build();
-        Self { agent: config.into(), policy }
+        Self { agent: Agent::with_parts(config, DefaultConnector::default(), Names::default()), policy }
     }
 
     /// Fetches a document whose digest is not known beforehand (it is signed, or only a hint).

@@ -12,6 +12,7 @@ mod client;
 mod digest;
 mod download;
 mod error;
+mod names;
 mod pace;
 
 pub use cache::Cache;
