@@ -20,6 +20,8 @@ mod relation;
 mod release;
 mod resolve;
 mod store;
+#[cfg(test)]
+mod tests;
 mod version;
 mod workers;
 

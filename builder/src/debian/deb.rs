@@ -253,7 +253,7 @@ fn members(bytes: &[u8]) -> Result<Vec<(&str, &[u8])>, Error> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::debian) mod tests {
     use super::*;
 
     fn ar(members: &[(&str, &[u8])]) -> Vec<u8> {
@@ -289,7 +289,7 @@ mod tests {
         builder.into_inner().unwrap()
     }
 
-    fn deb(entries: &[(EntryType, &str, &str)]) -> Vec<u8> {
+    pub fn deb(entries: &[(EntryType, &str, &str)]) -> Vec<u8> {
         let control = tarball(&[(EntryType::Regular, "./control", "Package: a\n")]);
         let data = liblzma::encode_all(&tarball(entries)[..], 1).unwrap();
         ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar.xz", &data)])

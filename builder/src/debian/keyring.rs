@@ -251,7 +251,7 @@ impl Signer {
 }
 
 #[cfg(test)]
-mod tests {
+pub(in crate::debian) mod tests {
     use super::*;
     use pgp::composed::{KeyType, SecretKeyParamsBuilder, SignedSecretKey, SubkeyParamsBuilder};
     use pgp::types::{Password, Timestamp};
@@ -264,7 +264,7 @@ mod tests {
     }
 
     /// A key that signs itself or, as Debian's do, by a subkey.
-    fn key(kind: KeyType, by_subkey: bool, created: u32) -> SignedSecretKey {
+    pub fn key(kind: KeyType, by_subkey: bool, created: u32) -> SignedSecretKey {
         let created = Timestamp::from_secs(created);
         let mut params = SecretKeyParamsBuilder::default();
         params.key_type(kind.clone()).can_certify(true).can_sign(!by_subkey).created_at(created);
@@ -277,23 +277,24 @@ mod tests {
         params.build().unwrap().generate(generator()).unwrap()
     }
 
-    fn sign(key: &SignedSecretKey, by_subkey: bool) -> String {
+    pub fn sign(key: &SignedSecretKey, by_subkey: bool, text: &str) -> String {
         let password = Password::empty();
         let message = if by_subkey {
-            CleartextSignedMessage::sign(generator(), TEXT, &key.secret_subkeys[0].key, &password)
+            CleartextSignedMessage::sign(generator(), text, &key.secret_subkeys[0].key, &password)
         } else {
-            CleartextSignedMessage::sign(generator(), TEXT, &key.primary_key, &password)
+            CleartextSignedMessage::sign(generator(), text, &key.primary_key, &password)
         };
         message.unwrap().to_armored_string(Default::default()).unwrap()
+    }
+
+    pub fn armor(key: &SignedSecretKey) -> Vec<u8> {
+        SignedPublicKey::from(key.clone()).to_armored_bytes(Default::default()).unwrap()
     }
 
     fn ring(keys: &[&SignedSecretKey]) -> Keyring {
         let folder = tempfile::tempdir().unwrap();
         let files: Vec<_> = (0..keys.len()).map(|n| folder.path().join(n.to_string())).collect();
-        for (file, key) in files.iter().zip(keys) {
-            let armored = SignedPublicKey::from((*key).clone()).to_armored_bytes(Default::default()).unwrap();
-            fs::write(file, armored).unwrap();
-        }
+        files.iter().zip(keys).for_each(|(file, key)| fs::write(file, armor(key)).unwrap());
         Keyring::load(&files).unwrap()
     }
 
@@ -311,7 +312,7 @@ mod tests {
         let kinds = [(KeyType::Rsa(2048), false), (KeyType::Ed25519Legacy, true)];
         for (kind, by_subkey) in kinds {
             let key = key(kind, by_subkey, 1_700_000_000);
-            let (ring, document, now) = (ring(&[&key]), sign(&key, by_subkey), Date::now());
+            let (ring, document, now) = (ring(&[&key]), sign(&key, by_subkey, TEXT), Date::now());
             check(&ring, &document, now, Ok(()));
             check(&ring, &document.replace("stable", "stabble"), now, Err("is not what key"));
             check(&ring, &document.replace("- - dashed", "- dashed"), now, Err("is not what key"));
@@ -326,7 +327,7 @@ mod tests {
     #[test]
     fn a_flipped_bit_of_the_signature_shows() {
         let key = key(KeyType::Ed25519Legacy, false, 1_700_000_000);
-        let (ring, document) = (ring(&[&key]), sign(&key, false));
+        let (ring, document) = (ring(&[&key]), sign(&key, false, TEXT));
         let body = document.find("BEGIN PGP SIGNATURE").unwrap();
         let at = body + document[body..].find("\n\n").unwrap() + 40;
         let mut flipped = document.clone().into_bytes();
@@ -338,8 +339,8 @@ mod tests {
     fn names_the_unknown_signer() {
         let [known, other] = [1_700_000_000, 1_700_000_001].map(|time| key(KeyType::Ed25519Legacy, false, time));
         let id = other.primary_key.legacy_key_id().to_string().to_uppercase();
-        check(&ring(&[&known]), &sign(&other, false), Date::now(), Err(&id));
-        check(&ring(&[&known, &other]), &sign(&other, false), Date::now(), Ok(()));
+        check(&ring(&[&known]), &sign(&other, false, TEXT), Date::now(), Err(&id));
+        check(&ring(&[&known, &other]), &sign(&other, false, TEXT), Date::now(), Ok(()));
     }
 
     #[test]

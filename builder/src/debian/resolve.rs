@@ -7,6 +7,7 @@
 //! counts as met: the image does without it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::fmt;
 
 use ashlar_config::nearest::nearest;
 
@@ -65,23 +66,8 @@ pub enum Error {
         offer: String,
     },
     /// Two packages that do not go together.
-    #[error(
-        "combine {one} with {other}: {one} {verb} {relation} ({one} is there for {one_chain}, {other} for {other_chain})"
-    )]
-    Conflict {
-        /// Who refuses.
-        one: String,
-        /// How it came in.
-        one_chain: String,
-        /// Who is refused.
-        other: String,
-        /// How it came in.
-        other_chain: String,
-        /// `conflicts with` or `breaks`.
-        verb: &'static str,
-        /// The relation that says so.
-        relation: String,
-    },
+    #[error("combine {} with {}: {}", .0.one.0, .0.other.0, .0)]
+    Conflict(Box<Conflict>),
     /// A relation does not read.
     #[error("read the relations of package {package}")]
     Relation {
@@ -90,6 +76,22 @@ pub enum Error {
         /// What is wrong.
         source: relation::Error,
     },
+}
+
+/// One package refuses another; each with the chain by which it came in.
+#[derive(Debug)]
+pub struct Conflict {
+    one: (String, String),
+    other: (String, String),
+    verb: &'static str,
+    relation: String,
+}
+
+impl fmt::Display for Conflict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { one: (one, one_chain), other: (other, other_chain), verb, relation } = self;
+        write!(f, "{one} {verb} {relation} ({one} is there for {one_chain}, {other} for {other_chain})")
+    }
 }
 
 fn suggestion(nearest: Option<&str>) -> String {
@@ -245,14 +247,9 @@ impl<'a, 'w> Solver<'a, 'w> {
                 let answers = self.answers(relation);
                 let mut refused = answers.iter().filter(|name| *name != one && self.chosen.contains_key(*name));
                 if let Some(other) = refused.next() {
-                    return Err(Error::Conflict {
-                        one: (*one).to_owned(),
-                        one_chain: self.chain(one),
-                        other: (*other).to_owned(),
-                        other_chain: self.chain(other),
-                        verb,
-                        relation: relation.to_string(),
-                    });
+                    let came = |name: &str| (name.to_owned(), self.chain(name));
+                    let (one, other, relation) = (came(one), came(other), relation.to_string());
+                    return Err(Error::Conflict(Box::new(Conflict { one, other, verb, relation })));
                 }
             }
         }
