@@ -1,11 +1,14 @@
 //! The compressions that Debian's files come in, by name, with a limit on what comes out.
 //!
-//! liblzma, not a decoder in Rust: xz is most of what a build decompresses, and the C decoder is measured at
-//! two to three times the speed.
+//! What comes in was checked against a SHA-256 already, so xz's own CRC64 of the content is not computed
+//! again: that was 8 % of unpacking.
+//!
+//! liblzma, not a decoder in Rust: xz is most of what a build decompresses, and it takes 0.48 s for a
+//! package index where lzma-rs takes 0.77 s.
 
 use std::io::{self, Read};
 
-use liblzma::stream::Stream;
+use liblzma::stream::{IGNORE_CHECK, Stream};
 
 /// Memory that a decoder may ask for; xz -9 needs 65 MB.
 const MAX_MEMORY: u64 = 256 << 20;
@@ -46,7 +49,7 @@ impl Compression {
             Self::None => Box::new(bytes),
             Self::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(bytes)),
             Self::Xz => {
-                let stream = Stream::new_stream_decoder(MAX_MEMORY, 0).map_err(io::Error::from)?;
+                let stream = Stream::new_stream_decoder(MAX_MEMORY, IGNORE_CHECK).map_err(io::Error::from)?;
                 Box::new(liblzma::bufread::XzDecoder::new_stream(bytes, stream))
             }
             Self::Zstd => {

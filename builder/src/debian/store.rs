@@ -12,7 +12,7 @@ use super::mirror::{self, Mirror};
 use super::progress::Progress;
 use super::workers;
 
-/// Connections at a time; more is no faster on any mirror tried, and rude.
+/// Connections at a time: enough to hide the round trips of small packages, few enough to be polite.
 const CONNECTIONS: usize = 6;
 
 /// Where packages are got.

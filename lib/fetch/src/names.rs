@@ -1,7 +1,7 @@
 //! Host names, asked for once in a while instead of once for each request.
 //!
 //! ureq resolves even where a kept connection is used. On a machine whose resolver loses a packet now and then
-//! (five seconds each time), that made a fetch of 170 packages six times as long.
+//! (five seconds each time), a fetch of 173 packages took 30 s instead of less than one.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
