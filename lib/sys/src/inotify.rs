@@ -1,0 +1,84 @@
+//! Changed files. PID 1 uses it for cgroup.events and memory.events, which raise IN_MODIFY.
+
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Room for one batch of events without names.
+const BUFFER: usize = 4096;
+
+/// An inotify instance.
+#[derive(Debug)]
+pub struct Inotify(OwnedFd);
+
+impl Inotify {
+    /// A new one, not blocking, closed on exec.
+    pub fn new() -> io::Result<Self> {
+        // SAFETY: takes flags, returns a new descriptor or -1.
+        let fd = crate::result(unsafe { libc::inotify_init1(libc::IN_CLOEXEC | libc::IN_NONBLOCK) })?;
+        // SAFETY: the descriptor is new and owned by nobody else.
+        Ok(Self(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Watches one file for changes; the number comes back from [`Self::read`].
+    pub fn watch(&self, path: &Path) -> io::Result<i32> {
+        let path = CString::new(path.as_os_str().as_bytes())?;
+        // SAFETY: the path is NUL-terminated, the descriptor open.
+        crate::result(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), libc::IN_MODIFY) })
+    }
+
+    /// Stops watching; a file that is gone has stopped by itself.
+    pub fn unwatch(&self, watch: i32) {
+        // SAFETY: takes numbers only.
+        unsafe { libc::inotify_rm_watch(self.0.as_raw_fd(), watch) };
+    }
+
+    /// Which watched files changed since the last call, without repeats.
+    pub fn read(&self) -> Vec<i32> {
+        let mut watches = Vec::new();
+        let mut buffer = [0u8; BUFFER];
+        loop {
+            // SAFETY: the buffer is BUFFER bytes long and writable.
+            let count = unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), BUFFER) };
+            let Some(mut rest) = usize::try_from(count).ok().filter(|n| *n > 0).map(|n| &buffer[..n]) else { break };
+            // struct inotify_event: watch, mask, cookie, length of the name, name.
+            while let Some((head, tail)) = rest.split_at_checked(16) {
+                let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
+                let mask = u32::from_ne_bytes(word(4));
+                if mask & libc::IN_MODIFY != 0 {
+                    watches.push(i32::from_ne_bytes(word(0)));
+                }
+                rest = tail.get(u32::from_ne_bytes(word(12)) as usize..).unwrap_or_default();
+            }
+        }
+        watches.sort_unstable();
+        watches.dedup();
+        watches
+    }
+}
+
+impl AsFd for Inotify {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_told_once() {
+        let path = std::env::temp_dir().join(format!("ashlar-inotify-{}", std::process::id()));
+        std::fs::write(&path, "a").unwrap();
+        let inotify = Inotify::new().unwrap();
+        let watch = inotify.watch(&path).unwrap();
+        assert_eq!(inotify.read(), []);
+        std::fs::write(&path, "b").unwrap();
+        assert_eq!(inotify.read(), [watch]);
+        assert_eq!(inotify.read(), []);
+        std::fs::remove_file(&path).unwrap();
+    }
+}

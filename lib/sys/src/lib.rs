@@ -1,0 +1,17 @@
+//! The only crate that may say `unsafe`: system calls behind types that cannot be misused.
+//!
+//! Mechanism only. What is mounted, started or sent, and when, is decided by the callers.
+
+pub mod child;
+pub mod epoll;
+pub mod inotify;
+pub mod kmsg;
+pub mod memfd;
+pub mod power;
+pub mod signal;
+pub mod socket;
+
+/// A system call's return value: -1 becomes the error that the kernel left.
+pub(crate) fn result(value: i32) -> std::io::Result<i32> {
+    if value < 0 { Err(std::io::Error::last_os_error()) } else { Ok(value) }
+}
