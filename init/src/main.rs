@@ -1,3 +1,6 @@
-//! ashlar-init.
+//! PID 1.
+#![allow(dead_code)]
+mod core;
+mod notify;
 
 fn main() {}

@@ -227,9 +227,8 @@ pub fn peer_groups(fd: &impl AsFd) -> io::Result<Vec<u32>> {
     let mut size = (groups.len() * size_of::<u32>()) as libc::socklen_t;
     let fd = fd.as_fd().as_raw_fd();
     // SAFETY: the buffer is `size` bytes long and writable.
-    let result = unsafe {
-        libc::getsockopt(fd, libc::SOL_SOCKET, SO_PEERGROUPS, groups.as_mut_ptr().cast(), &raw mut size)
-    };
+    let result =
+        unsafe { libc::getsockopt(fd, libc::SOL_SOCKET, SO_PEERGROUPS, groups.as_mut_ptr().cast(), &raw mut size) };
     crate::result(result)?;
     groups.truncate(size as usize / size_of::<u32>());
     Ok(groups)

@@ -1,0 +1,88 @@
+//! Units for tests, written in a line: `NAME key=value…`.
+
+use ashlar_config::quantity::Span;
+use ashlar_config::unit::{
+    Body, Dependencies, KillMode, OomPolicy, Restart, Service, ServiceType, Socket, Supervision, Timer, Unit,
+};
+
+/// A target: `NAME after=A,B wants=C…`.
+pub fn target(line: &str) -> Unit {
+    unit(line, Body::Target)
+}
+
+/// A service, socket or timer, by its suffix; a target otherwise. `type=`, `restart=`, `pre=` (number of commands),
+/// `reload`, `remain`, `condition=`, `watchdog=` (µs), `burst=`, `kill=`, `oom=`, `every=` (timer, µs).
+pub fn any(line: &str) -> Unit {
+    let name = line.split(' ').next().unwrap();
+    let service = |suffix| format!("{}.service", name.strip_suffix(suffix).unwrap());
+    if name.ends_with(".service") {
+        unit(line, Body::Service(Box::new(self::service(line))))
+    } else if name.ends_with(".socket") {
+        unit(line, Body::Socket { service: service(".socket"), sockets: vec![Socket::default()] })
+    } else if name.ends_with(".timer") {
+        let every = value(line, "every").map(|text| Span(text.parse().unwrap()));
+        let timer = Timer { on_active: every, on_unit_active: every, ..Timer::default() };
+        unit(line, Body::Timer { service: service(".timer"), timer })
+    } else {
+        target(line)
+    }
+}
+
+fn value<'a>(line: &'a str, key: &str) -> Option<&'a str> {
+    line.split(' ').skip(1).find_map(|word| match word.split_once('=') {
+        Some((k, v)) => (k == key).then_some(v),
+        None => (word == key).then_some(""),
+    })
+}
+
+fn list(line: &str, key: &str) -> Vec<String> {
+    value(line, key).map(|v| v.split(',').map(Into::into).collect()).unwrap_or_default()
+}
+
+fn parsed<T: serde::de::DeserializeOwned + Default>(line: &str, key: &str) -> T {
+    value(line, key).map(|v| serde_json::from_str(&format!("\"{v}\"")).unwrap()).unwrap_or_default()
+}
+
+fn service(line: &str) -> Service {
+    let supervision = Supervision {
+        restart: parsed::<Restart>(line, "restart"),
+        remain_after_exit: value(line, "remain").is_some(),
+        watchdog: value(line, "watchdog").map(|v| Span(v.parse().unwrap())),
+        kill_mode: parsed::<KillMode>(line, "kill"),
+        oom_policy: parsed::<OomPolicy>(line, "oom"),
+        start_limit_burst: value(line, "burst").map_or(5, |v| v.parse().unwrap()),
+        ..Supervision::default()
+    };
+    let pre = value(line, "pre").map_or(0, |v| v.parse().unwrap());
+    Service {
+        service_type: parsed::<ServiceType>(line, "type"),
+        bundle: "/bundle".into(),
+        start_pre: vec![vec!["/pre".into()]; pre],
+        reload: value(line, "reload").map(|_| vec!["/reload".into()]),
+        supervision,
+        ..serde_json::from_str(r#"{"bundle":""}"#).unwrap()
+    }
+}
+
+fn unit(line: &str, body: Body) -> Unit {
+    Unit {
+        name: line.split(' ').next().unwrap().into(),
+        description: String::new(),
+        documentation: Vec::new(),
+        aliases: Vec::new(),
+        dependencies: Dependencies {
+            requires: list(line, "requires"),
+            wants: list(line, "wants"),
+            binds_to: list(line, "binds-to"),
+            part_of: list(line, "part-of"),
+            conflicts: list(line, "conflicts"),
+            after: list(line, "after"),
+            before: list(line, "before"),
+        },
+        wanted_by: list(line, "wanted-by"),
+        slice: String::new(),
+        gate: false,
+        condition_path_exists: value(line, "condition").map(Into::into),
+        body,
+    }
+}

@@ -1,0 +1,329 @@
+//! Units and the edges between them, once for the life of the program.
+//!
+//! Requirements (who pulls in or takes down whom) and order (who waits for whom) are separate, as in systemd.unit(5).
+//! The order is kept free of cycles from the start, so that no set of jobs over it can wait for itself: of two related
+//! units stops come before starts, stops run in reverse order and starts in order, and each of these is acyclic
+//! when the order is.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use ashlar_config::unit::{Body, Unit};
+
+/// A unit by its place in [`Graph::nodes`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnitId(pub u32);
+
+/// One unit as configured, with its edges in both directions.
+#[derive(Debug)]
+pub struct Node {
+    pub unit: Unit,
+    /// Named by others, but there is no such unit.
+    pub missing: bool,
+    pub requires: Vec<UnitId>,
+    pub wants: Vec<UnitId>,
+    pub binds_to: Vec<UnitId>,
+    pub conflicts: Vec<UnitId>,
+    pub after: Vec<UnitId>,
+    /// Reverse edges.
+    pub before: Vec<UnitId>,
+    /// Reverse of `requires` and `binds_to`.
+    pub required_by: Vec<UnitId>,
+    /// Reverse of `binds_to` alone.
+    pub bound_by: Vec<UnitId>,
+    /// Reverse of `part_of`.
+    pub parts: Vec<UnitId>,
+    /// Sockets and timers that start it.
+    pub triggers: Vec<UnitId>,
+}
+
+/// All units.
+#[derive(Debug, Default)]
+pub struct Graph {
+    nodes: Vec<Node>,
+    names: BTreeMap<String, UnitId>,
+}
+
+impl std::ops::Index<UnitId> for Graph {
+    type Output = Node;
+
+    fn index(&self, id: UnitId) -> &Node {
+        &self.nodes[id.0 as usize]
+    }
+}
+
+impl Graph {
+    /// Links `units`; of two with one name the first wins. Returns what had to be left out, a sentence each.
+    pub fn new(units: Vec<Unit>) -> (Self, Vec<String>) {
+        let mut graph = Self::default();
+        let mut complaints = Vec::new();
+        for unit in units {
+            if graph.names.contains_key(&unit.name) {
+                complaints.push(format!("unit {} is defined twice: the second one is left out", unit.name));
+                continue;
+            }
+            let aliases = unit.aliases.clone();
+            let id = graph.push(unit, false);
+            for alias in aliases {
+                graph.names.entry(alias).or_insert(id);
+            }
+        }
+        for id in graph.ids().collect::<Vec<_>>() {
+            graph.link(id);
+        }
+        graph.order_targets();
+        graph.tidy();
+        graph.break_cycles(&mut complaints);
+        (graph, complaints)
+    }
+
+    /// Every unit, missing ones, too.
+    pub fn ids(&self) -> impl Iterator<Item = UnitId> + use<> {
+        (0..self.nodes.len() as u32).map(UnitId)
+    }
+
+    /// By full name or alias; a name without suffix means a service.
+    pub fn find(&self, name: &str) -> Option<UnitId> {
+        let found = self.names.get(name).copied();
+        found.or_else(|| self.names.get(&format!("{name}.service")).copied()).filter(|id| !self[*id].missing)
+    }
+
+    /// The loaded unit whose name is most like `name`: what a refusal suggests.
+    pub fn nearest(&self, name: &str) -> Option<&str> {
+        let loaded = self.nodes.iter().filter(|node| !node.missing);
+        ashlar_config::nearest::nearest(name, loaded.map(|node| node.unit.name.as_str()))
+    }
+
+    /// Its full name.
+    pub fn name(&self, id: UnitId) -> &str {
+        &self[id].unit.name
+    }
+
+    fn push(&mut self, unit: Unit, missing: bool) -> UnitId {
+        let id = UnitId(self.nodes.len() as u32);
+        self.names.insert(unit.name.clone(), id);
+        let (requires, wants, binds_to, conflicts) = Default::default();
+        let (after, before, required_by, bound_by, parts, triggers) = Default::default();
+        self.nodes.push(Node {
+            unit,
+            missing,
+            requires,
+            wants,
+            binds_to,
+            conflicts,
+            after,
+            before,
+            required_by,
+            bound_by,
+            parts,
+            triggers,
+        });
+        id
+    }
+
+    /// The unit of this name, made up if there is none.
+    fn refer(&mut self, name: &str) -> UnitId {
+        if let Some(id) = self.names.get(name) {
+            return *id;
+        }
+        let unit = Unit {
+            name: name.into(),
+            description: name.into(),
+            documentation: Vec::new(),
+            aliases: Vec::new(),
+            dependencies: Default::default(),
+            wanted_by: Vec::new(),
+            slice: String::new(),
+            gate: false,
+            condition_path_exists: None,
+            body: Body::Target,
+        };
+        self.push(unit, true)
+    }
+
+    fn node(&mut self, id: UnitId) -> &mut Node {
+        &mut self.nodes[id.0 as usize]
+    }
+
+    fn link(&mut self, id: UnitId) {
+        let unit = &self[id].unit;
+        let dependencies = unit.dependencies.clone();
+        let wanted_by = unit.wanted_by.clone();
+        let triggered = match &unit.body {
+            Body::Socket { service, .. } | Body::Timer { service, .. } => Some(service.clone()),
+            Body::Service(_) | Body::Target => None,
+        };
+        for name in dependencies.requires {
+            let other = self.refer(&name);
+            self.node(id).requires.push(other);
+            self.node(other).required_by.push(id);
+        }
+        for name in dependencies.binds_to {
+            let other = self.refer(&name);
+            self.node(id).binds_to.push(other);
+            self.node(other).required_by.push(id);
+            self.node(other).bound_by.push(id);
+        }
+        for name in dependencies.wants {
+            let other = self.refer(&name);
+            self.node(id).wants.push(other);
+        }
+        for name in wanted_by {
+            let other = self.refer(&name);
+            self.node(other).wants.push(id);
+        }
+        for name in dependencies.part_of {
+            let other = self.refer(&name);
+            self.node(other).parts.push(id);
+        }
+        // Conflicts hold in both directions, wherever they are written.
+        for name in dependencies.conflicts {
+            let other = self.refer(&name);
+            self.node(id).conflicts.push(other);
+            self.node(other).conflicts.push(id);
+        }
+        for name in dependencies.after {
+            let other = self.refer(&name);
+            self.order(other, id);
+        }
+        for name in dependencies.before {
+            let other = self.refer(&name);
+            self.order(id, other);
+        }
+        if let Some(service) = triggered {
+            let other = self.refer(&service);
+            self.node(other).triggers.push(id);
+        }
+    }
+
+    fn order(&mut self, first: UnitId, second: UnitId) {
+        if first != second {
+            self.node(second).after.push(first);
+            self.node(first).before.push(second);
+        }
+    }
+
+    /// A target comes after what it pulls in, unless the other order is written.
+    fn order_targets(&mut self) {
+        for id in self.ids() {
+            if !matches!(self[id].unit.body, Body::Target) {
+                continue;
+            }
+            let pulled: Vec<UnitId> = self[id].wants.iter().chain(&self[id].requires).copied().collect();
+            for other in pulled {
+                if !self[other].after.contains(&id) && !self[id].conflicts.contains(&other) {
+                    self.order(other, id);
+                }
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        for node in &mut self.nodes {
+            for list in [
+                &mut node.requires,
+                &mut node.wants,
+                &mut node.binds_to,
+                &mut node.conflicts,
+                &mut node.after,
+                &mut node.before,
+                &mut node.required_by,
+                &mut node.bound_by,
+                &mut node.parts,
+                &mut node.triggers,
+            ] {
+                list.sort_unstable();
+                list.dedup();
+            }
+        }
+    }
+
+    /// Drops one order edge of each cycle: the units are all started, only that one wait is not kept. An edge between
+    /// units that do not require each other goes first: breaking that one harms least.
+    fn break_cycles(&mut self, complaints: &mut Vec<String>) {
+        while let Some(cycle) = self.cycle() {
+            let edges = cycle.iter().zip(cycle.iter().cycle().skip(1)).map(|(second, first)| (*first, *second));
+            let edges: Vec<(UnitId, UnitId)> = edges.collect();
+            let free = edges.iter().find(|(first, second)| {
+                !self[*second].requires.contains(first) && !self[*second].binds_to.contains(first)
+            });
+            let (first, second) = *free.unwrap_or(&edges[0]);
+            self.node(second).after.retain(|id| *id != first);
+            self.node(first).before.retain(|id| *id != second);
+            let path: Vec<&str> = cycle.iter().chain(&cycle[..1]).map(|id| self.name(*id)).collect();
+            complaints.push(format!(
+                "order is cyclic ({}): {} no longer waits for {}",
+                path.join(" after "),
+                self.name(second),
+                self.name(first)
+            ));
+        }
+    }
+
+    /// One cycle of the order, each unit after the next one and the last after the first.
+    fn cycle(&self) -> Option<Vec<UnitId>> {
+        let mut done = BTreeSet::new();
+        for start in self.ids() {
+            // The path from `start`, with how many edges of each unit were followed.
+            let mut path: Vec<(UnitId, usize)> = vec![(start, 0)];
+            while let Some((id, next)) = path.last_mut() {
+                let Some(other) = self[*id].after.get(*next).copied() else {
+                    done.insert(*id);
+                    path.pop();
+                    continue;
+                };
+                *next += 1;
+                if done.contains(&other) {
+                    continue;
+                }
+                if let Some(at) = path.iter().position(|(id, _)| *id == other) {
+                    return Some(path[at..].iter().map(|(id, _)| *id).collect());
+                }
+                path.push((other, 0));
+            }
+        }
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture::target;
+
+    fn graph(text: &[&str]) -> (Graph, Vec<String>) {
+        Graph::new(text.iter().map(|line| target(line)).collect())
+    }
+
+    #[test]
+    fn cycles_are_broken() {
+        let check = |units: &[&str], expect: &[&str]| {
+            let (graph, complaints) = graph(units);
+            assert_eq!(complaints, expect);
+            assert_eq!(graph.cycle(), None);
+        };
+        check(&["a after=b", "b"], &[]);
+        check(&["a after=b", "b after=a"], &["order is cyclic (a after b after a): a no longer waits for b"]);
+        check(
+            &["a requires=b after=b", "b after=c", "c after=a"],
+            &["order is cyclic (a after b after c after a): b no longer waits for c"],
+        );
+        check(&["a", "a"], &["unit a is defined twice: the second one is left out"]);
+    }
+
+    #[test]
+    fn targets_wait_for_what_they_want() {
+        let (graph, _) = graph(&["t wants=a,b", "a", "b after=t"]);
+        let [t, a, b] = ["t", "a", "b"].map(|name| graph.names[name]);
+        assert_eq!(graph[t].after, [a]);
+        assert_eq!(graph[b].after, [t]);
+    }
+
+    #[test]
+    fn names() {
+        let (graph, _) = graph(&["a.service wants=ghost.service"]);
+        assert_eq!(graph.find("a"), graph.find("a.service"));
+        assert!(graph.find("a").is_some());
+        assert_eq!(graph.find("ghost"), None);
+        assert_eq!(graph.nearest("b.service"), Some("a.service"));
+    }
+}

@@ -1,0 +1,411 @@
+//! What the steps of the table do: change the state, set the alarm, ask for actions.
+//!
+//! Also the way in for what happens to a service's processes, as it has to be translated by the unit's settings first.
+
+use ashlar_config::unit::{KillMode, OomPolicy, Service, ServiceType};
+use ashlar_control::message::JobMode;
+
+use super::job::{JobResult, Kind};
+use super::restart;
+use super::run::{Alarm, Run};
+use super::service::{Event, Milestone, Step, readiness, step};
+use super::state::{Active, Exit, Outcome, Sub};
+use super::{Action, Core, Role, UnitId, Work};
+
+const SIGHUP: i32 = 1;
+const SIGABRT: i32 = 6;
+const SIGKILL: i32 = 9;
+
+impl Core {
+    /// The process of an [`Action::Spawn`] runs. `is_init`: it is the first of its own process namespace.
+    pub fn spawned(&mut self, unit: UnitId, role: Role, pid: u32, is_init: bool) {
+        self.processes.insert(pid, (unit, role));
+        let run = self.run_mut(unit);
+        match role {
+            Role::Main => (run.main, run.main_is_init) = (pid, is_init),
+            Role::Pre(_) | Role::Reload => run.control = pid,
+            Role::Health => run.health = pid,
+        }
+        if role == Role::Main {
+            self.reached(unit, Milestone::Forked);
+        }
+    }
+
+    /// The process of an [`Action::Spawn`] could not be started, or failed before it executed its program.
+    pub fn not_started(&mut self, unit: UnitId, role: Role, reason: &str) {
+        match role {
+            Role::Health => return self.health_ended(unit, Err(reason.to_owned())),
+            Role::Reload => self.log(3, unit, format!("cannot reload: {reason}")),
+            Role::Main | Role::Pre(_) => {
+                self.run_mut(unit).blame(Outcome::Resources, || reason.to_owned());
+            }
+        }
+        self.happen(unit, Event::NotStarted);
+    }
+
+    /// The main process executed its program.
+    pub fn executed(&mut self, unit: UnitId) {
+        self.reached(unit, Milestone::Executed);
+    }
+
+    pub(super) fn reached(&mut self, unit: UnitId, milestone: Milestone) {
+        let Some(service) = self.service(unit) else { return };
+        let waits = matches!(self.run(unit).sub, Sub::Start | Sub::ReloadNotify);
+        if waits && readiness(service.service_type, milestone) {
+            self.happen(unit, Event::Ready);
+        }
+    }
+
+    /// The kernel killed a process of the unit for lack of memory.
+    pub fn out_of_memory(&mut self, unit: UnitId) {
+        let Some(policy) = self.service(unit).map(|s| s.supervision.oom_policy) else { return };
+        self.log(4, unit, "the kernel killed a process of it for lack of memory".into());
+        let event = match policy {
+            OomPolicy::Continue => return,
+            OomPolicy::Stop => Event::OutOfMemory,
+            OomPolicy::Kill => Event::OutOfMemoryKill,
+        };
+        if !self.active(unit).is_down() {
+            self.run_mut(unit).blame(Outcome::OomKill, || "a process was killed for lack of memory".into());
+        }
+        self.happen(unit, event);
+    }
+
+    pub(super) fn process_ended(&mut self, unit: UnitId, role: Role, exit: Exit) {
+        match role {
+            Role::Main => self.main_ended(unit, exit),
+            Role::Pre(_) | Role::Reload => {
+                self.run_mut(unit).control = 0;
+                let clean = exit == Exit::Code(0);
+                if !clean && matches!(role, Role::Pre(_)) {
+                    let outcome = restart::outcome_of(exit);
+                    self.run_mut(unit).blame(outcome, || format!("start-pre command ended with {exit}"));
+                } else if !clean {
+                    self.log(3, unit, format!("reload command ended with {exit}"));
+                }
+                let event = if clean { Event::ControlDone } else { Event::ControlFailed };
+                self.work.push_back(Work::Happen(unit, event));
+            }
+            Role::Health => {
+                self.run_mut(unit).health = 0;
+                let verdict = if exit == Exit::Code(0) { Ok(()) } else { Err(exit.to_string()) };
+                self.health_ended(unit, verdict);
+            }
+        }
+    }
+
+    fn main_ended(&mut self, unit: UnitId, exit: Exit) {
+        let Some(service) = self.service(unit) else { return };
+        let kind = service.service_type;
+        let mut clean = restart::is_clean(exit, kind, &service.supervision);
+        let sub = self.run(unit).sub;
+        // A container's first process that ignores the stop signal is killed at once: what was asked for.
+        let asked = matches!(sub, Sub::StopSigterm | Sub::StopSigkill);
+        clean |= asked && exit == Exit::Signal(SIGKILL);
+        let run = self.run_mut(unit);
+        run.main = 0;
+        run.exit = Some(exit);
+        let silent = sub == Sub::Start && matches!(kind, ServiceType::Notify | ServiceType::NotifyReload);
+        if !clean {
+            run.blame(restart::outcome_of(exit), || format!("ended with {exit}"));
+        } else if silent {
+            run.blame(Outcome::Protocol, || format!("ended with {exit} without having said READY=1"));
+        }
+        let event = if clean && !silent { Event::MainDone } else { Event::MainFailed };
+        self.work.push_back(Work::Happen(unit, event));
+    }
+
+    pub(super) fn timed_out(&mut self, unit: UnitId) {
+        let Some(service) = self.service(unit) else { return };
+        let (start, stop) = (service.supervision.timeout_start.0, service.supervision.timeout_stop.0);
+        match self.run(unit).sub {
+            Sub::Start | Sub::StartPre => {
+                let seconds = start / 1_000_000;
+                self.run_mut(unit).blame(Outcome::Timeout, || format!("not started within {seconds} s"));
+            }
+            Sub::StopSigterm | Sub::StopWatchdog | Sub::FinalSigterm => {
+                let seconds = stop / 1_000_000;
+                self.run_mut(unit).blame(Outcome::Timeout, || format!("not stopped within {seconds} s: killed"));
+            }
+            Sub::StopSigkill | Sub::FinalSigkill => {
+                self.run_mut(unit).blame(Outcome::Timeout, || "processes are left after SIGKILL".into());
+            }
+            Sub::Reload | Sub::ReloadSignal | Sub::ReloadNotify => {
+                let control = self.run(unit).control;
+                if control != 0 {
+                    self.actions.push(Action::KillProcess { pid: control });
+                }
+                self.log(4, unit, format!("not reloaded within {} s", start / 1_000_000));
+            }
+            _ => {}
+        }
+        self.work.push_back(Work::Happen(unit, Event::Timeout));
+    }
+
+    /// Asks the table and does what it says.
+    pub(super) fn perform(&mut self, unit: UnitId, event: Event) {
+        let Some(service) = self.service(unit) else { return };
+        let mode = service.supervision.kill_mode;
+        match step(self.run(unit).sub, event) {
+            Step::Ignore => {}
+            Step::Begin => self.begin(unit),
+            Step::Proceed => self.proceed(unit),
+            Step::Skip => self.skip(unit),
+            Step::Up => self.up(unit, Sub::Running),
+            Step::Ended if service.supervision.remain_after_exit => self.up(unit, Sub::Exited),
+            Step::Ended | Step::Clear => self.clear(unit, mode),
+            Step::AskReload => self.ask_reload(unit),
+            Step::AwaitReload => {
+                self.enter(unit, Sub::ReloadNotify);
+                self.arm_start(unit, self.now().monotonic);
+            }
+            Step::Reloaded => self.enter(unit, Sub::Running),
+            Step::ReloadFailed => self.reload_failed(unit),
+            Step::Abort => {
+                self.actions.push(Action::Signal { unit, signal: SIGABRT });
+                self.enter_stop(unit, Sub::StopWatchdog);
+            }
+            Step::Terminate => self.terminate(unit, mode),
+            Step::Kill => self.kill(unit, Sub::StopSigkill, mode),
+            Step::KillRest => self.kill(unit, Sub::FinalSigkill, mode),
+            Step::Settle => self.settle(unit),
+            Step::Again => self.again(unit),
+            Step::GiveUp => self.rest(unit, true),
+        }
+    }
+
+    /// Changes the state; whatever alarm the old one had set is void.
+    fn enter(&mut self, unit: UnitId, sub: Sub) {
+        self.set_alarm(unit, Alarm::State, 0);
+        self.move_to(unit, sub);
+    }
+
+    fn arm_start(&mut self, unit: UnitId, from: u64) {
+        let span = self.service(unit).map_or(u64::MAX, |s| s.supervision.timeout_start.0);
+        self.set_alarm(unit, Alarm::State, from.saturating_add(span));
+    }
+
+    fn enter_stop(&mut self, unit: UnitId, sub: Sub) {
+        self.enter(unit, sub);
+        self.set_alarm(unit, Alarm::Watchdog, 0);
+        self.set_alarm(unit, Alarm::Health, 0);
+        let span = self.service(unit).map_or(u64::MAX, |s| s.supervision.timeout_stop.0);
+        self.set_alarm(unit, Alarm::State, self.now().monotonic.saturating_add(span));
+    }
+
+    fn begin(&mut self, unit: UnitId) {
+        let now = self.now().monotonic;
+        let Some(settings) = self.service(unit).map(|s| &s.supervision) else { return };
+        let (burst, interval) = (settings.start_limit_burst, settings.start_limit_interval.0);
+        let invocation = self.new_invocation();
+        let path = self.graph[unit].unit.condition_path_exists.clone();
+        let by_itself = self.run(unit).sub == Sub::AutoRestartQueued;
+        let run = self.run_mut(unit);
+        if restart::too_often(&mut run.starts, now, burst, interval) {
+            let seconds = interval / 1_000_000;
+            // What it failed with is still the better half of the answer.
+            let before = std::mem::take(&mut run.reason);
+            let before = if before.is_empty() { String::new() } else { format!("; last: {before}") };
+            run.outcome = Outcome::StartLimitHit;
+            run.reason = format!("started {burst} times within {seconds} s: given up{before}");
+            return self.enter(unit, Sub::Failed);
+        }
+        let old = std::mem::take(run);
+        *run = Run {
+            sub: old.sub,
+            invocation,
+            starts: old.starts,
+            restarts: if by_itself { old.restarts } else { 0 },
+            in_a_row: if by_itself { old.in_a_row } else { 0 },
+            active_since: old.active_since,
+            active_since_real: old.active_since_real,
+            inactive_since: old.inactive_since,
+            alarms: old.alarms,
+            began: now,
+            ..Run::default()
+        };
+        self.enter(unit, Sub::Condition);
+        match path {
+            Some(path) => self.actions.push(Action::Check { unit, path }),
+            None => self.work.push_back(Work::Happen(unit, Event::Met)),
+        }
+    }
+
+    fn proceed(&mut self, unit: UnitId) {
+        let commands = self.service(unit).map_or(0, |s| s.start_pre.len());
+        let began = self.run(unit).began;
+        let run = self.run_mut(unit);
+        let next = run.next_pre;
+        run.next_pre += 1;
+        let (sub, role) = if next < commands { (Sub::StartPre, Role::Pre(next)) } else { (Sub::Start, Role::Main) };
+        self.enter(unit, sub);
+        self.arm_start(unit, began);
+        self.actions.push(Action::Spawn { unit, role });
+    }
+
+    fn skip(&mut self, unit: UnitId) {
+        self.run_mut(unit).reason = "its condition does not hold".into();
+        self.enter(unit, Sub::Dead);
+    }
+
+    fn up(&mut self, unit: UnitId, sub: Sub) {
+        let now = self.now();
+        if self.active(unit) == Active::Activating {
+            let run = self.run_mut(unit);
+            (run.active_since, run.active_since_real) = (now.monotonic, now.real);
+            run.start_usec = now.monotonic.saturating_sub(run.began);
+            if let Some(health) = self.service(unit).and_then(|s| s.health.clone()) {
+                self.set_alarm(unit, Alarm::Health, now.monotonic.saturating_add(health.interval.0));
+            }
+        }
+        self.enter(unit, sub);
+        self.pet(unit);
+    }
+
+    /// Starts the watchdog's time anew.
+    pub(super) fn pet(&mut self, unit: UnitId) {
+        let span = self.watchdog_of(unit);
+        let at = self.now().monotonic.saturating_add(span);
+        let watched = span != 0 && self.run(unit).sub.active().is_up() && self.run(unit).main != 0;
+        self.set_alarm(unit, Alarm::Watchdog, if watched { at } else { 0 });
+    }
+
+    /// Longest silence in microseconds; 0 for none.
+    pub(super) fn watchdog_of(&self, unit: UnitId) -> u64 {
+        let configured = self.service(unit).and_then(|s| s.supervision.watchdog).map_or(0, |span| span.0);
+        self.run(unit).watchdog.unwrap_or(configured)
+    }
+
+    fn ask_reload(&mut self, unit: UnitId) {
+        let now = self.now().monotonic;
+        self.run_mut(unit).reload_began = now;
+        let by_signal = self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload);
+        let sub = if by_signal { Sub::ReloadSignal } else { Sub::Reload };
+        self.enter(unit, sub);
+        self.arm_start(unit, now);
+        self.actions.push(match by_signal {
+            true => Action::Signal { unit, signal: SIGHUP },
+            false => Action::Spawn { unit, role: Role::Reload },
+        });
+    }
+
+    fn reload_failed(&mut self, unit: UnitId) {
+        if let Some(job) = self.jobs.of(unit).filter(|job| job.kind == Kind::Reload) {
+            self.work.push_back(Work::Finish(job.id, JobResult::Failed));
+        }
+        self.enter(unit, Sub::Running);
+    }
+
+    fn clear(&mut self, unit: UnitId, mode: KillMode) {
+        if mode == KillMode::Mixed {
+            return self.kill(unit, Sub::FinalSigkill, mode);
+        }
+        let signal = self.kill_signal(unit);
+        self.enter_stop(unit, Sub::FinalSigterm);
+        match mode {
+            KillMode::Process | KillMode::None => self.work.push_back(Work::Happen(unit, Event::Empty)),
+            _ => self.actions.push(Action::Terminate { unit, signal, all: true }),
+        }
+    }
+
+    fn terminate(&mut self, unit: UnitId, mode: KillMode) {
+        let signal = self.kill_signal(unit);
+        self.enter_stop(unit, Sub::StopSigterm);
+        match mode {
+            KillMode::None => self.work.push_back(Work::Happen(unit, Event::Empty)),
+            _ => self.actions.push(Action::Terminate { unit, signal, all: mode == KillMode::ControlGroup }),
+        }
+    }
+
+    fn kill(&mut self, unit: UnitId, sub: Sub, mode: KillMode) {
+        self.enter_stop(unit, sub);
+        self.actions.push(match mode {
+            KillMode::Process | KillMode::None => Action::Signal { unit, signal: SIGKILL },
+            KillMode::ControlGroup | KillMode::Mixed => Action::Kill { unit },
+        });
+    }
+
+    fn kill_signal(&self, unit: UnitId) -> i32 {
+        self.service(unit).map_or(SIGKILL, |s: &Service| s.supervision.kill_signal.0)
+    }
+
+    /// Everything of it is gone: down, or a pause before the next start.
+    fn settle(&mut self, unit: UnitId) {
+        let now = self.now().monotonic;
+        let Some(service) = self.service(unit) else { return };
+        let settings = service.supervision.clone();
+        let run = self.run_mut(unit);
+        if restart::was_steady(&settings, run.began, now) {
+            run.in_a_row = 0;
+        }
+        let (outcome, in_a_row) = (run.outcome, run.in_a_row);
+        let again = !run.stay_down && restart::wanted(settings.restart, outcome);
+        if outcome != Outcome::Success {
+            let reason = run.reason.clone();
+            self.log(4, unit, format!("{}: {reason}", outcome.name()));
+        }
+        self.rest(unit, !again);
+        if again {
+            self.run_mut(unit).in_a_row = in_a_row.saturating_add(1);
+            self.enter(unit, Sub::AutoRestart);
+            let at = now.saturating_add(restart::pause(&settings, in_a_row));
+            self.set_alarm(unit, Alarm::State, at);
+        }
+    }
+
+    /// Dead or failed; `stays`: for as long as nobody starts it.
+    fn rest(&mut self, unit: UnitId, stays: bool) {
+        let run = self.run_mut(unit);
+        let gone = [&mut run.main, &mut run.control, &mut run.health].map(std::mem::take);
+        for pid in gone {
+            self.processes.remove(&pid);
+        }
+        self.set_alarm(unit, Alarm::Watchdog, 0);
+        self.set_alarm(unit, Alarm::Health, 0);
+        let failed = self.run(unit).outcome != Outcome::Success;
+        self.actions.push(Action::Release { unit, stays });
+        self.enter(unit, if failed { Sub::Failed } else { Sub::Dead });
+    }
+
+    fn again(&mut self, unit: UnitId) {
+        self.run_mut(unit).restarts += 1;
+        self.enter(unit, Sub::AutoRestartQueued);
+        if let Err(refusal) = self.submit(unit, Kind::Start, JobMode::Replace) {
+            self.log(4, unit, format!("cannot start again: {refusal}"));
+            self.rest(unit, true);
+        }
+    }
+
+    /// The health alarm: the time of the next check, or of one that takes too long.
+    pub(super) fn check_health(&mut self, unit: UnitId) {
+        let Some(health) = self.service(unit).and_then(|s| s.health.clone()) else { return };
+        let pid = self.run(unit).health;
+        if pid != 0 {
+            self.processes.remove(&pid);
+            self.run_mut(unit).health = 0;
+            self.actions.push(Action::KillProcess { pid });
+            let seconds = health.timeout.0 / 1_000_000;
+            return self.health_ended(unit, Err(format!("not over within {seconds} s")));
+        }
+        self.set_alarm(unit, Alarm::Health, self.now().monotonic.saturating_add(health.timeout.0));
+        self.actions.push(Action::Spawn { unit, role: Role::Health });
+    }
+
+    fn health_ended(&mut self, unit: UnitId, verdict: Result<(), String>) {
+        let Some(health) = self.service(unit).and_then(|s| s.health.clone()) else { return };
+        if !self.active(unit).is_up() {
+            return;
+        }
+        self.set_alarm(unit, Alarm::Health, self.now().monotonic.saturating_add(health.interval.0));
+        let run = self.run_mut(unit);
+        run.unhealthy = if verdict.is_ok() { 0 } else { run.unhealthy + 1 };
+        if let Err(why) = verdict
+            && run.unhealthy >= health.retries.max(1)
+        {
+            let times = run.unhealthy;
+            run.blame(Outcome::Watchdog, || format!("unhealthy {times} times in a row: {why}"));
+            self.work.push_back(Work::Happen(unit, Event::Unwell));
+        }
+        self.settle_work();
+    }
+}

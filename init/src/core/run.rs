@@ -1,0 +1,85 @@
+//! What changes about a unit while the machine runs. All of it goes into the snapshot, so it is plain data.
+
+use ashlar_config::unit::NotifyAccess;
+use serde::{Deserialize, Serialize};
+
+use super::state::{Exit, Outcome, Sub};
+
+/// Why a unit may be woken by the clock. At most one time for each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Alarm {
+    /// The state's time-out, or the pause before starting again.
+    State,
+    /// The service was silent for too long.
+    Watchdog,
+    /// The next health check, or the end of the running one's patience.
+    Health,
+    /// A timer unit fires.
+    Clock,
+}
+
+pub const ALARMS: [Alarm; 4] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock];
+
+/// One unit's changing part. Times are microseconds on the monotonic clock; 0 means never.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Run {
+    pub sub: Sub,
+    pub outcome: Outcome,
+    /// Why it is not well, in a sentence.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub reason: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub status_text: String,
+    /// 32 hex digits.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub invocation: String,
+    /// Main process.
+    pub main: u32,
+    /// The main process's container has its own process namespace, so that it ignores what it does not handle.
+    pub main_is_init: bool,
+    /// The process of start-pre or reload.
+    pub control: u32,
+    /// The process of the health check.
+    pub health: u32,
+    /// The start-pre command that comes next.
+    pub next_pre: usize,
+    pub exit: Option<Exit>,
+    /// Starts by itself since somebody started it.
+    pub restarts: u32,
+    /// The same without a longer run in between: what the pause grows with.
+    pub in_a_row: u32,
+    /// Begun starts within the limit's interval; of a socket: its triggers.
+    pub starts: Vec<u64>,
+    pub began: u64,
+    pub active_since: u64,
+    /// The same since the epoch.
+    pub active_since_real: u64,
+    pub inactive_since: u64,
+    /// How long the last start took.
+    pub start_usec: u64,
+    /// By [`Alarm`]; 0: not set.
+    pub alarms: [u64; 4],
+    /// WATCHDOG_USEC= that the service asked for.
+    pub watchdog: Option<u64>,
+    /// NOTIFYACCESS= likewise.
+    pub access: Option<NotifyAccess>,
+    /// When a reload was asked for.
+    pub reload_began: u64,
+    /// Somebody stopped it: it is not started again by itself.
+    pub stay_down: bool,
+    /// Failed health checks in a row.
+    pub unhealthy: u32,
+    /// When a timer last fired.
+    pub fired: u64,
+}
+
+impl Run {
+    /// Notes what went wrong, unless something did before.
+    pub fn blame(&mut self, outcome: Outcome, reason: impl FnOnce() -> String) {
+        if self.outcome == Outcome::Success {
+            self.outcome = outcome;
+            self.reason = reason();
+        }
+    }
+}

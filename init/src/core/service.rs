@@ -1,0 +1,247 @@
+//! The life of a service: state × event → step, on one screen. What a step does stands in `perform.rs`.
+//!
+//! A start goes Condition → StartPre (each command in turn) → Start → Running or Exited. An end goes either by request,
+//! StopSigterm → StopSigkill, or after the main process, FinalSigterm → FinalSigkill, and settles in Dead, Failed or
+//! AutoRestart once the control group is empty. Forbidden moves: nothing leads from a stop back to Running, nothing
+//! settles while the group is populated (except after SIGKILL was answered by nothing for a whole time-out), and
+//! AutoRestart is only left by its own time, a start or a stop.
+//!
+//! The table knows no types of service and no settings: [`readiness`] translates what happened into "ready" or not
+//! before the table is asked.
+
+use ashlar_config::unit::ServiceType;
+
+use super::state::Sub;
+
+/// What can happen to a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A start job's turn has come.
+    Start,
+    /// A stop job's turn has come, or a unit that it is bound to went away.
+    Stop,
+    /// A reload job's turn has come.
+    Reload,
+    /// The condition holds.
+    Met,
+    /// It does not.
+    Unmet,
+    /// A process could not be started.
+    NotStarted,
+    /// It counts as started.
+    Ready,
+    /// RELOADING=1.
+    Reloading,
+    /// The control process (start-pre, reload) ended well.
+    ControlDone,
+    /// The control process ended badly.
+    ControlFailed,
+    /// The main process ended as it may.
+    MainDone,
+    /// The main process ended as it should not.
+    MainFailed,
+    /// The control group has no process any more.
+    Empty,
+    /// The state's time is over.
+    Timeout,
+    /// The watchdog bit, or health checks failed.
+    Unwell,
+    /// The kernel killed a process of it for lack of memory, and the unit says that the rest shall stop.
+    OutOfMemory,
+    /// The same, and the rest shall be killed.
+    OutOfMemoryKill,
+}
+
+/// What follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Nothing: the event means nothing here.
+    Ignore,
+    /// Begin a start: limits, a new invocation, the condition.
+    Begin,
+    /// Start the next command before the main one, or the main one.
+    Proceed,
+    /// The condition does not hold: down again, with nothing wrong.
+    Skip,
+    /// Started.
+    Up,
+    /// The main process ended well: stay active if the unit says so, else clear up.
+    Ended,
+    /// Clear up what is left after the main process.
+    Clear,
+    /// Ask for a reload by command or signal.
+    AskReload,
+    /// It has begun to reload by itself or by our signal.
+    AwaitReload,
+    /// The reload is over.
+    Reloaded,
+    /// The reload failed; the service runs on.
+    ReloadFailed,
+    /// Send SIGABRT.
+    Abort,
+    /// Send the stop signal.
+    Terminate,
+    /// Kill, with the main process still there.
+    Kill,
+    /// Kill what is left after the main process.
+    KillRest,
+    /// It is over: Dead, Failed or AutoRestart.
+    Settle,
+    /// The pause before starting again is over.
+    Again,
+    /// Give up starting again.
+    GiveUp,
+}
+
+/// The table.
+pub fn step(state: Sub, event: Event) -> Step {
+    use Event as E;
+    use Sub::*;
+    match (state, event) {
+        (Dead | Failed | AutoRestart | AutoRestartQueued, E::Start) => Step::Begin,
+        (AutoRestart, E::Timeout) => Step::Again,
+        (AutoRestart | AutoRestartQueued, E::Stop) => Step::GiveUp,
+
+        (Condition, E::Met) => Step::Proceed,
+        (Condition, E::Unmet) => Step::Skip,
+
+        (StartPre, E::ControlDone) => Step::Proceed,
+        (StartPre, E::ControlFailed | E::NotStarted | E::Timeout) => Step::Clear,
+
+        (Start | ReloadNotify, E::Ready) => Step::Up,
+        (Start, E::Timeout) => Step::Terminate,
+        (Start, E::NotStarted) => Step::Clear,
+
+        (Running, E::Reload) => Step::AskReload,
+        (Running | ReloadSignal, E::Reloading) => Step::AwaitReload,
+        (Running | ReloadSignal | ReloadNotify | Reload | Start, E::Unwell) => Step::Abort,
+        (Reload, E::ControlDone) => Step::Reloaded,
+        (Reload, E::ControlFailed | E::NotStarted | E::Timeout) => Step::ReloadFailed,
+        (ReloadSignal | ReloadNotify, E::Timeout) => Step::ReloadFailed,
+
+        (StartPre | Start | Running | Exited | Reload | ReloadSignal | ReloadNotify, E::Stop) => Step::Terminate,
+        (StartPre | Start | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemory) => Step::Terminate,
+        (StartPre | Start | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemoryKill) => Step::Kill,
+
+        (Start | Running | Reload | ReloadSignal | ReloadNotify, E::MainDone) => Step::Ended,
+        (Start | Running | Reload | ReloadSignal | ReloadNotify, E::MainFailed) => Step::Clear,
+
+        (StopWatchdog, E::Stop) => Step::Terminate,
+        (StopWatchdog | StopSigterm, E::MainDone | E::MainFailed) => Step::Clear,
+        (StopWatchdog | StopSigterm, E::Timeout) => Step::Kill,
+        (StopWatchdog | StopSigterm | StopSigkill, E::Empty) => Step::Settle,
+        (StopSigkill, E::MainDone | E::MainFailed) => Step::KillRest,
+        (FinalSigterm, E::Timeout) => Step::KillRest,
+        (FinalSigterm | FinalSigkill, E::Empty) => Step::Settle,
+        (StopSigkill | FinalSigkill, E::Timeout) => Step::Settle,
+
+        _ => Step::Ignore,
+    }
+}
+
+/// How far a main process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Milestone {
+    /// It was forked.
+    Forked,
+    /// It executed its program.
+    Executed,
+    /// It said READY=1.
+    Notified,
+}
+
+/// Whether a service of this type counts as started now.
+pub fn readiness(kind: ServiceType, milestone: Milestone) -> bool {
+    matches!(
+        (kind, milestone),
+        (ServiceType::Simple, Milestone::Forked)
+            | (ServiceType::Exec, Milestone::Executed)
+            | (ServiceType::Notify | ServiceType::NotifyReload, Milestone::Notified)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE_STATES: [Sub; 17] = [
+        Sub::Dead,
+        Sub::Failed,
+        Sub::Condition,
+        Sub::StartPre,
+        Sub::Start,
+        Sub::Running,
+        Sub::Exited,
+        Sub::Reload,
+        Sub::ReloadSignal,
+        Sub::ReloadNotify,
+        Sub::StopWatchdog,
+        Sub::StopSigterm,
+        Sub::StopSigkill,
+        Sub::FinalSigterm,
+        Sub::FinalSigkill,
+        Sub::AutoRestart,
+        Sub::AutoRestartQueued,
+    ];
+
+    /// One letter per step, one column per state, in the order above.
+    fn row(event: Event) -> String {
+        let letter = |step| match step {
+            Step::Ignore => '.',
+            Step::Begin => 'B',
+            Step::Proceed => 'P',
+            Step::Skip => 'S',
+            Step::Up => 'U',
+            Step::Ended => 'E',
+            Step::Clear => 'C',
+            Step::AskReload => 'r',
+            Step::AwaitReload => 'a',
+            Step::Reloaded => 'd',
+            Step::ReloadFailed => 'f',
+            Step::Abort => 'A',
+            Step::Terminate => 'T',
+            Step::Kill => 'K',
+            Step::KillRest => 'k',
+            Step::Settle => 's',
+            Step::Again => 'g',
+            Step::GiveUp => 'G',
+        };
+        SERVICE_STATES.iter().map(|state| letter(step(*state, event))).collect()
+    }
+
+    #[test]
+    fn the_whole_table() {
+        let check = |event, expect: &str| assert_eq!(row(event), expect.replace(' ', ""), "{event:?}");
+        // down cond pre/start run/exited reloads  stops final restart
+        check(Event::Start, "BB . .. .. ... ... .. BB");
+        check(Event::Stop, ".. . TT TT TTT T.. .. GG");
+        check(Event::Reload, ".. . .. r. ... ... .. ..");
+        check(Event::Met, ".. P .. .. ... ... .. ..");
+        check(Event::Unmet, ".. S .. .. ... ... .. ..");
+        check(Event::NotStarted, ".. . CC .. f.. ... .. ..");
+        check(Event::Ready, ".. . .U .. ..U ... .. ..");
+        check(Event::Reloading, ".. . .. a. .a. ... .. ..");
+        check(Event::ControlDone, ".. . P. .. d.. ... .. ..");
+        check(Event::ControlFailed, ".. . C. .. f.. ... .. ..");
+        check(Event::MainDone, ".. . .E E. EEE CCk .. ..");
+        check(Event::MainFailed, ".. . .C C. CCC CCk .. ..");
+        check(Event::Empty, ".. . .. .. ... sss ss ..");
+        check(Event::Timeout, ".. . CT .. fff KKs ks g.");
+        check(Event::Unwell, ".. . .A A. AAA ... .. ..");
+        check(Event::OutOfMemory, ".. . TT T. TTT ... .. ..");
+        check(Event::OutOfMemoryKill, ".. . KK K. KKK ... .. ..");
+    }
+
+    #[test]
+    fn when_a_type_is_ready() {
+        let check = |kind, expect: [bool; 3]| {
+            let got = [Milestone::Forked, Milestone::Executed, Milestone::Notified].map(|m| readiness(kind, m));
+            assert_eq!(got, expect, "{kind:?}");
+        };
+        check(ServiceType::Simple, [true, false, false]);
+        check(ServiceType::Exec, [false, true, false]);
+        check(ServiceType::Notify, [false, false, true]);
+        check(ServiceType::NotifyReload, [false, false, true]);
+        check(ServiceType::Oneshot, [false, false, false]);
+    }
+}
