@@ -21,6 +21,8 @@ mod transaction;
 mod trigger;
 mod work;
 
+pub use work::target_of;
+
 #[cfg(test)]
 pub mod fixture;
 #[cfg(test)]
@@ -229,6 +231,11 @@ impl Core {
         }
     }
 
+    /// Longest silence that the service is allowed, in microseconds; 0: any.
+    pub fn watchdog_usec(&self, unit: UnitId) -> u64 {
+        self.watchdog_of(unit)
+    }
+
     /// The answer to [`Action::Check`].
     pub fn condition(&mut self, unit: UnitId, holds: bool) {
         self.happen(unit, if holds { Event::Met } else { Event::Unmet });
@@ -300,11 +307,6 @@ impl Core {
     /// Whether all that booting brought with it has ended.
     pub fn is_started_up(&self) -> bool {
         self.started_up
-    }
-
-    /// Numbers of units' main, control and health processes.
-    pub fn known_processes(&self) -> impl Iterator<Item = (u32, UnitId, Role)> {
-        self.processes.iter().map(|(pid, (unit, role))| (*pid, *unit, *role))
     }
 
     /// 32 hex digits, unlike any before (splitmix64 over the seed).

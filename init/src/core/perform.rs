@@ -31,6 +31,21 @@ impl Core {
         }
     }
 
+    /// Takes over a main process that an earlier instance had started without having noted it.
+    pub fn adopt(&mut self, unit: UnitId, pid: u32, is_init: bool) {
+        let now = self.now().monotonic;
+        if self.run(unit).sub != Sub::Start {
+            self.run_mut(unit).began = now;
+            self.enter(unit, Sub::Start);
+        }
+        self.arm_start(unit, now);
+        self.processes.insert(pid, (unit, Role::Main));
+        let run = self.run_mut(unit);
+        (run.main, run.main_is_init) = (pid, is_init);
+        self.reached(unit, Milestone::Forked);
+        self.reached(unit, Milestone::Executed);
+    }
+
     /// The process of an [`Action::Spawn`] could not be started, or failed before it executed its program.
     pub fn not_started(&mut self, unit: UnitId, role: Role, reason: &str) {
         match role {

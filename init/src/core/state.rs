@@ -184,15 +184,6 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// systemd's ExecMainCode (CLD_EXITED, CLD_KILLED, CLD_DUMPED).
-    pub fn code(self) -> i32 {
-        match self {
-            Self::Code(_) => 1,
-            Self::Signal(_) => 2,
-            Self::Dumped(_) => 3,
-        }
-    }
-
     /// systemd's ExecMainStatus.
     pub fn status(self) -> i32 {
         let (Self::Code(n) | Self::Signal(n) | Self::Dumped(n)) = self;

@@ -5,6 +5,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// How a child ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,15 @@ pub fn peek() -> io::Result<Option<Ended>> {
 pub fn reap(pid: u32) {
     // SAFETY: no information is asked for; a child that is not there is only refused.
     unsafe { libc::waitid(libc::P_PID, pid, std::ptr::null_mut(), libc::WEXITED | libc::WNOHANG) };
+}
+
+/// A descriptor that becomes readable when the process ends, whoever its parent is (pidfd_open(2)).
+pub fn watch(pid: u32) -> io::Result<OwnedFd> {
+    // SAFETY: takes numbers, returns a new descriptor (closed on exec) or -1.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid as libc::pid_t, 0) };
+    let fd = crate::result(fd as i32)?;
+    // SAFETY: the descriptor is new and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 #[cfg(test)]

@@ -3,7 +3,10 @@
 //! Mechanism only. What is mounted, started or sent, and when, is decided by the callers.
 
 pub mod child;
+pub mod clock;
+pub mod descriptor;
 pub mod epoll;
+pub mod filesystem;
 pub mod inotify;
 pub mod kmsg;
 pub mod memfd;

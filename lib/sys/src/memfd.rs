@@ -12,3 +12,11 @@ pub fn create(name: &CStr) -> io::Result<File> {
     // SAFETY: the descriptor is new and owned by nobody else.
     Ok(File::from(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
+
+/// Makes `target`'s descriptor mean what `source` means, at once and for good. The number stays.
+pub fn replace(target: &File, source: &File) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    // SAFETY: both descriptors are open; `target` goes on owning its number, which now refers to `source`'s file.
+    crate::result(unsafe { libc::dup3(source.as_raw_fd(), target.as_raw_fd(), libc::O_CLOEXEC) })?;
+    Ok(())
+}

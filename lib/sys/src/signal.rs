@@ -185,10 +185,6 @@ pub fn execute() -> ! {
                 libc::fcntl(fd, libc::F_SETFD, flags & !libc::FD_CLOEXEC);
             }
         }
-        // The mask survives execve: a new instance must be able to receive faults, too.
-        let mut none = MaybeUninit::<libc::sigset_t>::uninit();
-        libc::sigemptyset(none.as_mut_ptr());
-        libc::sigprocmask(libc::SIG_SETMASK, none.as_ptr(), std::ptr::null_mut());
         while !program.is_null() {
             libc::execve(program, arguments, environment);
             libc::usleep(100_000);

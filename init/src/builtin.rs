@@ -1,0 +1,159 @@
+//! Units that no image has to bring: the targets, and our own two programs that run once, on the host.
+//!
+//! Whatever does not need /var starts beside the state program; what stands after `local-fs.target` waits for it.
+
+use ashlar_config::quantity::Span;
+use ashlar_config::unit::{Body, Dependencies, Output, Service, ServiceType, Supervision, Unit};
+
+/// Makes and mounts /var.
+pub const STATE: &str = "ashlar-state.service";
+/// Reads the machine's configuration.
+pub const PROVISION: &str = "ashlar-provision.service";
+/// What booting means.
+pub const DEFAULT: &str = "multi-user.target";
+
+/// Name, description, what it requires, what it comes after.
+type Target = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
+
+const TARGETS: [Target; 20] = [
+    ("local-fs.target", "Local file systems", &[], &[STATE]),
+    ("sysinit.target", "The machine is set up", &[], &[]),
+    ("sockets.target", "Sockets", &[], &[]),
+    ("timers.target", "Timers", &[], &[]),
+    ("basic.target", "Basic system", &["sysinit.target", "sockets.target", "timers.target"], &[]),
+    ("network-pre.target", "Before the network", &[], &[]),
+    ("network.target", "Network", &[], &["network-pre.target"]),
+    ("network-online.target", "Network is online", &[], &["network.target"]),
+    ("nss-lookup.target", "Names can be looked up", &[], &[]),
+    ("nss-user-lookup.target", "Users can be looked up", &[], &[]),
+    ("time-set.target", "The clock is set", &[], &[]),
+    ("time-sync.target", "The clock is synchronized", &[], &["time-set.target"]),
+    ("remote-fs.target", "Remote file systems", &[], &[]),
+    ("multi-user.target", "All services", &["basic.target"], &[]),
+    ("graphical.target", "Graphical interface", &["multi-user.target"], &[]),
+    ("shutdown.target", "Everything stops", &[], &[]),
+    ("reboot.target", "Reboot", &["shutdown.target"], &["shutdown.target"]),
+    ("poweroff.target", "Power off", &["shutdown.target"], &["shutdown.target"]),
+    ("halt.target", "Halt", &["shutdown.target"], &["shutdown.target"]),
+    ("kexec.target", "Reboot by kexec", &["shutdown.target"], &["shutdown.target"]),
+];
+
+/// Targets that are the way down.
+const DOWN: [&str; 5] = ["shutdown.target", "reboot.target", "poweroff.target", "halt.target", "kexec.target"];
+
+/// All of them.
+pub fn units() -> Vec<Unit> {
+    let mut units: Vec<Unit> = TARGETS.iter().map(target).collect();
+    units.push(program(STATE, "State partition and /var", &[], &["local-fs.target", "sysinit.target"]));
+    units.push(program(PROVISION, "Machine configuration", &[STATE], &["sysinit.target"]));
+    units
+}
+
+/// What every unit of the image gets besides what it says: state folders are on /var.
+pub fn with_defaults(mut unit: Unit) -> Unit {
+    let needs_state = matches!(&unit.body, Body::Service(service) if !service.state_directory.is_empty());
+    if needs_state {
+        unit.dependencies.after.push(STATE.to_owned());
+    }
+    unit
+}
+
+fn names(list: &[&str]) -> Vec<String> {
+    list.iter().map(|name| (*name).to_owned()).collect()
+}
+
+fn target((name, description, requires, after): &Target) -> Unit {
+    let mut dependencies = Dependencies { requires: names(requires), after: names(after), ..Dependencies::default() };
+    if !DOWN.contains(name) {
+        dependencies.conflicts = names(&["shutdown.target"]);
+        dependencies.before = names(&["shutdown.target"]);
+    }
+    let aliases = if *name == DEFAULT { names(&["default.target"]) } else { Vec::new() };
+    unit(name, description, dependencies, aliases, Body::Target)
+}
+
+fn program(name: &str, description: &str, after: &[&str], wanted_by: &[&str]) -> Unit {
+    let command = if name == STATE { "/usr/lib/ashlar/state" } else { "/usr/lib/ashlar/provision" };
+    let service = Service {
+        service_type: ServiceType::Oneshot,
+        bundle: format!("host:{command}"),
+        start_pre: Vec::new(),
+        reload: None,
+        tty: None,
+        output: Output::Journal,
+        supervision: Supervision {
+            remain_after_exit: true,
+            // A file system check of a large disk takes its time; a machine without /var is of no use.
+            timeout_start: Span::seconds(3600),
+            ..Supervision::default()
+        },
+        health: None,
+        first_id: None,
+        uid: 0,
+        gid: 0,
+        state_directory: Vec::new(),
+        runtime_directory: Vec::new(),
+        runtime_directory_preserve: false,
+        delegate: false,
+        delegate_subgroup: None,
+        login: false,
+    };
+    let dependencies = Dependencies { after: names(after), ..Dependencies::default() };
+    let mut unit = unit(name, description, dependencies, Vec::new(), Body::Service(Box::new(service)));
+    unit.wanted_by = names(wanted_by);
+    unit.condition_path_exists = Some(command.to_owned());
+    unit
+}
+
+fn unit(name: &str, description: &str, dependencies: Dependencies, aliases: Vec<String>, body: Body) -> Unit {
+    Unit {
+        name: name.to_owned(),
+        description: description.to_owned(),
+        documentation: Vec::new(),
+        aliases,
+        dependencies,
+        wanted_by: Vec::new(),
+        slice: "system.slice".to_owned(),
+        gate: false,
+        condition_path_exists: None,
+        body,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::{Action, Core};
+    use ashlar_control::message::{JobKind, JobMode};
+
+    #[test]
+    fn the_default_target_pulls_in_the_rest_in_order() {
+        let (mut core, complaints) = Core::new(units(), 1);
+        assert_eq!(complaints, [""; 0]);
+        core.enqueue("default.target", JobKind::Start, JobMode::Replace).unwrap();
+        // The programs are not on this machine: their condition does not hold, and all goes on without them.
+        let mut ended = Vec::new();
+        loop {
+            let actions = core.take_actions();
+            if actions.is_empty() {
+                break;
+            }
+            for action in actions {
+                match action {
+                    Action::Check { unit, .. } => core.condition(unit, false),
+                    Action::JobRemoved { job, .. } => ended.push(core.graph.name(job.unit).to_owned()),
+                    _ => {}
+                }
+            }
+        }
+        let before = |one: &str, two: &str| {
+            let place =
+                |name: &str| ended.iter().position(|e| e == name).unwrap_or_else(|| panic!("{name}: {ended:?}"));
+            assert!(place(one) < place(two), "{one} {two}: {ended:?}");
+        };
+        before(STATE, PROVISION);
+        before(PROVISION, "sysinit.target");
+        before("sysinit.target", "basic.target");
+        before("basic.target", DEFAULT);
+    }
+}

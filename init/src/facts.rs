@@ -1,0 +1,56 @@
+//! What PID 1 is told about the machine: by init/boot, by the image, by provision.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+const BOOT: &str = "/run/ashlar/boot.json";
+const PROBLEMS: &str = "/run/ashlar/problems";
+const OS_RELEASE: &str = "/usr/lib/os-release";
+
+/// Facts that do not change while the machine runs.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Facts {
+    /// `a` or `b`.
+    pub slot: String,
+    pub root_hash: String,
+    pub version: String,
+    /// Monotonic time of init/boot's first instruction.
+    pub boot_usec: u64,
+}
+
+impl Facts {
+    /// Reads what is there; what is not there stays empty.
+    pub fn read() -> Self {
+        let text = fs::read_to_string(BOOT).unwrap_or_default();
+        let mut facts: Self = serde_json::from_str(&text).unwrap_or_default();
+        if facts.version.is_empty() {
+            facts.version = version_in(&fs::read_to_string(OS_RELEASE).unwrap_or_default());
+        }
+        facts
+    }
+}
+
+fn version_in(os_release: &str) -> String {
+    let line = os_release.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
+    line.unwrap_or_default().trim_matches('"').to_owned()
+}
+
+/// What is wrong with the machine's configuration, a sentence a line, as provision left it.
+pub fn problems() -> Vec<String> {
+    let text = fs::read_to_string(PROBLEMS).unwrap_or_default();
+    text.lines().filter(|line| !line.trim().is_empty()).map(str::to_owned).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn versions() {
+        let check = |text, expect: &str| assert_eq!(version_in(text), expect);
+        check("NAME=Ashlar\nIMAGE_VERSION=\"0.3.1\"\n", "0.3.1");
+        check("NAME=Ashlar\n", "");
+    }
+}

@@ -1,0 +1,289 @@
+//! PID 1 at work: the core, and the outside that it acts on. One thread, one loop, one match.
+//!
+//! A turn: sleep until something is ready, hand each event to the core, carry out what it asks for, let time-outs pass,
+//! save what changed, sleep again. Nothing here blocks: whoever is slow is a descriptor to be told of later.
+//!
+//! - `carry_out`: actions of the core; `launch`: starting processes; `journal`: their output.
+//! - `notified`: what services say; `groups`: control groups and their events; `ended`: ends of children.
+//! - `calls`: the control socket; `status`: what it tells; `session`: processes for people.
+//! - `save`: the snapshot, and coming back from it; `down`: the end of the machine.
+
+mod calls;
+mod carry_out;
+mod down;
+mod ended;
+mod groups;
+mod journal;
+mod launch;
+mod notified;
+mod save;
+mod session;
+mod status;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use ashlar_config::unit::Unit;
+use ashlar_control::message::{JobKind, JobMode, Shutdown};
+use ashlar_sys::clock;
+use ashlar_sys::epoll::{self, Epoll, Ready};
+use ashlar_sys::inotify::Inotify;
+use ashlar_sys::signal::{self, Descriptor};
+use ashlar_sys::socket::{self, Kind, Setting};
+
+use crate::builtin;
+use crate::control::Connections;
+use crate::core::{Core, Now, UnitId};
+use crate::event::Event;
+use crate::facts::Facts;
+use crate::log::{self, Log};
+use crate::ports::Port;
+use crate::power_key::Keys;
+use crate::snapshot::Snapshot;
+use crate::store::Stored;
+use crate::watchdog::Watchdog;
+
+pub use save::Inherited;
+
+/// Where services send their notifications.
+pub const NOTIFY: &str = "/run/systemd/notify";
+/// PID 1's receive buffer for them: a thousand services may become ready at once.
+const NOTIFY_BUFFER: usize = 8 << 20;
+
+const SIGINT: i32 = 2;
+const SIGTERM: i32 = 15;
+const SIGCHLD: i32 = 17;
+
+/// Everything.
+pub struct Machine {
+    pub core: Core,
+    pub log: Log,
+    facts: Facts,
+    epoll: Epoll,
+    signals: Descriptor,
+    wake: io::PipeReader,
+    inotify: Inotify,
+    notify: OwnedFd,
+    control: OwnedFd,
+    connections: Connections,
+    /// Callers with replies to be written.
+    talking: BTreeSet<u32>,
+    groups: groups::Groups,
+    ports: BTreeMap<UnitId, Vec<Port>>,
+    stores: BTreeMap<UnitId, Vec<Stored>>,
+    /// Containers that are being set up, by process.
+    starting: BTreeMap<u32, launch::Starting>,
+    /// Main processes that are not our children.
+    foreign: BTreeMap<u32, OwnedFd>,
+    sessions: session::Sessions,
+    snapshot: Snapshot,
+    keys: Keys,
+    watchdog: Watchdog,
+    /// Set once the machine is going down.
+    going_down: Option<Shutdown>,
+    /// When user space was ready, in microseconds after its first instruction.
+    ready_after: u64,
+    reexecute: bool,
+    /// Executions in quick succession.
+    restarts: u32,
+}
+
+impl Machine {
+    /// A machine over `units`, or the one that an earlier instance left.
+    pub fn new(units: Vec<Unit>, facts: Facts, inherited: Option<Inherited>) -> io::Result<Self> {
+        let mut log = Log::open();
+        let (core, complaints) = Core::new(units, clock::real() ^ clock::monotonic().rotate_left(32));
+        for complaint in complaints.iter().filter(|_| inherited.is_none()) {
+            log.say(log::WARNING, None, complaint);
+        }
+        let (wake, writer) = io::pipe()?;
+        crate::survival::arm(writer)?;
+        let mut inherited = inherited.unwrap_or_default();
+        let signals = [SIGINT, SIGTERM, SIGCHLD].into_iter().chain((3..=6).map(signal::real_time));
+        let mut machine = Self {
+            core,
+            log,
+            facts,
+            epoll: Epoll::new()?,
+            signals: Descriptor::new(&signals.collect::<Vec<_>>())?,
+            wake,
+            inotify: Inotify::new()?,
+            notify: inherited.take("notify").map_or_else(open_notify, Ok)?,
+            control: inherited.take("control").map_or_else(open_control, Ok)?,
+            connections: Connections::default(),
+            talking: BTreeSet::new(),
+            groups: groups::Groups::default(),
+            ports: BTreeMap::new(),
+            stores: BTreeMap::new(),
+            starting: BTreeMap::new(),
+            foreign: BTreeMap::new(),
+            sessions: session::Sessions::default(),
+            snapshot: inherited.snapshot()?,
+            keys: Keys::default(),
+            watchdog: Watchdog::adopt(inherited.take("watchdog")),
+            going_down: None,
+            ready_after: 0,
+            reexecute: false,
+            restarts: 0,
+        };
+        machine.watch_own()?;
+        machine.set_now();
+        machine.come_back(inherited);
+        machine.save();
+        crate::survival::enable(&machine.snapshot)?;
+        Ok(machine)
+    }
+
+    fn watch_own(&self) -> io::Result<()> {
+        let own: [(&dyn AsFdDyn, Event); 5] = [
+            (&self.signals, Event::Signalled),
+            (&self.wake, Event::Woken),
+            (&self.inotify, Event::GroupChanged),
+            (&self.notify, Event::Notified),
+            (&self.control, Event::Connected),
+        ];
+        own.into_iter().try_for_each(|(fd, event)| self.epoll.add(fd.fd(), event.token(), epoll::READ))
+    }
+
+    /// Queues the default target: what booting means.
+    pub fn boot(&mut self) {
+        self.set_now();
+        if let Err(refusal) = self.core.enqueue(builtin::DEFAULT, JobKind::Start, JobMode::Replace) {
+            self.log.say(log::ERROR, None, &format!("cannot boot: {refusal}"));
+        }
+        self.carry_out();
+        self.save();
+    }
+
+    /// The loop. It ends by executing PID 1 anew, or with the machine.
+    pub fn run(&mut self) -> ! {
+        let mut ready = Vec::new();
+        loop {
+            ready.clear();
+            if let Err(error) = self.epoll.wait(self.patience(), &mut ready) {
+                self.log.say(log::ERROR, None, &format!("cannot wait for events: {error}"));
+            }
+            self.turn(&ready);
+            if self.reexecute || signal::was_sent() {
+                crate::survival::execute(&self.snapshot);
+            }
+        }
+    }
+
+    fn turn(&mut self, ready: &[Ready]) {
+        self.set_now();
+        let mut events: Vec<(Event, u32)> =
+            ready.iter().filter_map(|r| Some((Event::from_token(r.token)?, r.events))).collect();
+        events.sort_unstable();
+        for (event, state) in events {
+            self.dispatch(event, state);
+            self.carry_out();
+        }
+        self.core.tick();
+        self.sessions_tick();
+        self.carry_out();
+        self.watchdog.pet(self.core.now().monotonic);
+        self.flush();
+        self.save();
+    }
+
+    fn dispatch(&mut self, event: Event, state: u32) {
+        match event {
+            Event::Starting(pid) => self.started(pid),
+            Event::Notified => self.receive_notifications(),
+            Event::Traffic(unit, _) => self.core.traffic(UnitId(unit)),
+            Event::StoredHangup(unit, place) => self.drop_stored(UnitId(unit), place),
+            Event::ForeignEnd(pid) => self.foreign_end(pid),
+            Event::GroupChanged => self.groups_changed(),
+            Event::Connected => self.take_callers(),
+            Event::Caller(id) => self.caller_ready(id, state),
+            Event::Key(place) => self.key_pressed(place),
+            Event::Signalled => self.take_signals(),
+            Event::Woken => self.drain_wake(),
+        }
+    }
+
+    /// How long the loop may sleep.
+    fn patience(&self) -> Option<Duration> {
+        let times = [self.core.next_alarm(), self.watchdog.next(), self.sessions.next_alarm()];
+        let next = times.into_iter().flatten().min()?;
+        Some(Duration::from_micros(next.saturating_sub(clock::monotonic())))
+    }
+
+    fn set_now(&mut self) {
+        self.core.set_now(Now { monotonic: clock::monotonic(), real: clock::real() });
+    }
+
+    fn drain_wake(&mut self) {
+        let _ = io::Read::read(&mut self.wake, &mut [0; 4096]);
+    }
+
+    fn take_signals(&mut self) {
+        while let Ok(Some(received)) = self.signals.read() {
+            match received.signal {
+                SIGCHLD => self.children_ended(),
+                SIGTERM => self.reexecute = true,
+                SIGINT => self.go_down(Shutdown::Reboot, "Ctrl-Alt-Del"),
+                other => {
+                    let ways = [Shutdown::Halt, Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Kexec];
+                    if let Some(place) = (3..=6).position(|n| signal::real_time(n) == other) {
+                        self.go_down(ways[place], "a signal");
+                    }
+                }
+            }
+        }
+    }
+
+    fn key_pressed(&mut self, place: u16) {
+        if !self.keys.pressed(place) {
+            return;
+        }
+        // logind has its own, configurable answer to the key.
+        let logind = self.core.graph.find("systemd-logind.service");
+        if logind.is_none_or(|unit| !self.core.active(unit).is_up()) {
+            self.go_down(Shutdown::Poweroff, "the power button");
+        }
+    }
+
+    /// Name of a unit, for messages.
+    fn name(&self, unit: UnitId) -> String {
+        self.core.graph.name(unit).to_owned()
+    }
+}
+
+/// Anything with a descriptor, so that different types stand in one list.
+trait AsFdDyn {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_>;
+}
+
+impl<T: AsFd> AsFdDyn for T {
+    fn fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        self.as_fd()
+    }
+}
+
+fn open_notify() -> io::Result<OwnedFd> {
+    let fd = open_socket(NOTIFY, Kind::Datagram, 0o777)?;
+    socket::set(&fd, Setting::PassCredentials)?;
+    let _ = socket::set(&fd, Setting::ReceiveBuffer(NOTIFY_BUFFER));
+    Ok(fd)
+}
+
+fn open_control() -> io::Result<OwnedFd> {
+    open_socket(ashlar_control::SOCKET, Kind::Stream, 0o666)
+}
+
+fn open_socket(path: &str, kind: Kind, mode: u32) -> io::Result<OwnedFd> {
+    use std::os::unix::fs::PermissionsExt;
+    let path = Path::new(path);
+    if let Some(parent) = path.parent() {
+        std::fs::create_dir_all(parent)?;
+    }
+    let _ = std::fs::remove_file(path);
+    let fd = socket::listen_unix(path, kind)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+    Ok(fd)
+}

@@ -1,0 +1,228 @@
+//! What the core asks for, done.
+
+use std::fs;
+use std::path::Path;
+
+use ashlar_config::unit::Body;
+use ashlar_control::message;
+use ashlar_sys::{epoll, signal};
+
+use super::{Machine, ended};
+use crate::accounts::Accounts;
+use crate::cgroup;
+use crate::core::job::{Job, JobResult, Kind};
+use crate::core::{Action, Role, UnitId};
+use crate::event::Event;
+use crate::log;
+use crate::ports;
+use crate::power_key::Keys;
+use crate::{builtin, identity, sequence};
+
+/// Symbolic links by which journald finds a unit's invocation.
+const INVOCATIONS: &str = "/run/systemd/units";
+/// Kernel parameters of the machine's configuration, as provision left them.
+const SYSCTL: &str = "/run/ashlar/sysctl.conf";
+
+impl Machine {
+    /// Does everything that the core wants, and what follows from that.
+    pub(super) fn carry_out(&mut self) {
+        loop {
+            let actions = self.core.take_actions();
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions {
+                self.act(action);
+            }
+        }
+    }
+
+    fn act(&mut self, action: Action) {
+        match action {
+            Action::Check { unit, path } => self.core.condition(unit, Path::new(&path).exists()),
+            Action::Spawn { unit, role } => self.spawn(unit, role),
+            Action::Signal { unit, signal } => self.signal_main(unit, signal),
+            Action::Terminate { unit, signal, all } => self.terminate(unit, signal, all),
+            Action::Kill { unit } => self.kill_group(unit),
+            Action::KillProcess { pid } => drop(signal::send(pid, 9)),
+            Action::Release { unit, stays } => self.release(unit, stays),
+            Action::Open { unit } => self.open_ports(unit),
+            Action::Close { unit } => self.close_ports(unit),
+            Action::Listen { unit, on } => self.listen(unit, on),
+            Action::Log { level, unit, text } => {
+                let name = unit.map(|unit| self.name(unit));
+                self.log.say(level, name.as_deref(), &text);
+            }
+            Action::JobNew { job } => self.tell(&message::Event::JobNew(self.job_message(&job))),
+            Action::JobRemoved { job, result } => self.job_ended(&job, result),
+            Action::StartupFinished => self.startup_finished(),
+            Action::Power(how) => self.power(how),
+        }
+    }
+
+    fn spawn(&mut self, unit: UnitId, role: Role) {
+        match self.launch(unit, role) {
+            Ok(started) => {
+                if role == Role::Main {
+                    self.link_invocation(unit);
+                }
+                self.core.spawned(unit, role, started.pid, started.is_init);
+                self.await_setup(unit, role, started);
+            }
+            Err(reason) => self.core.not_started(unit, role, &reason),
+        }
+    }
+
+    fn link_invocation(&mut self, unit: UnitId) {
+        let link = format!("{INVOCATIONS}/invocation:{}", self.core.graph.name(unit));
+        let _ = fs::remove_file(&link);
+        let _ = std::os::unix::fs::symlink(&self.core.run(unit).invocation, link);
+    }
+
+    /// A container's first process does not see a signal that it does not handle: it is killed instead.
+    fn signal_main(&mut self, unit: UnitId, signal: i32) {
+        let run = self.core.run(unit);
+        let (pid, is_init) = (run.main, run.main_is_init);
+        const CONTINUE: i32 = 18;
+        const HANGUP: i32 = 1;
+        if pid == 0 {
+            return;
+        }
+        let deaf = is_init && ![9, CONTINUE, HANGUP].contains(&signal) && !ended::handles(pid, signal);
+        let _ = signal::send(pid, if deaf { 9 } else { signal });
+    }
+
+    fn terminate(&mut self, unit: UnitId, signal: i32, all: bool) {
+        let group = self.group_of(unit);
+        let main = self.core.run(unit).main;
+        self.signal_main(unit, signal);
+        if all || main == 0 {
+            for pid in cgroup::processes(&group).into_iter().filter(|pid| *pid != main) {
+                let _ = signal::send(pid, signal);
+            }
+        }
+        self.report_if_empty(unit);
+    }
+
+    fn kill_group(&mut self, unit: UnitId) {
+        let group = self.group_of(unit);
+        if cgroup::kill(&group).is_err() {
+            for pid in cgroup::processes(&group) {
+                let _ = signal::send(pid, 9);
+            }
+        }
+        self.report_if_empty(unit);
+    }
+
+    fn release(&mut self, unit: UnitId, stays: bool) {
+        self.remove_group(unit);
+        let Some(service) = self.core.service(unit) else { return };
+        let runtime = if service.runtime_directory_preserve { Vec::new() } else { service.runtime_directory.clone() };
+        let keeps_store = service.supervision.fd_store_preserve;
+        for name in runtime.iter().filter(|_| stays) {
+            let _ = fs::remove_dir_all(format!("/run/{name}"));
+        }
+        // A restart that somebody asked for is no stop: the start that follows is queued already.
+        let restarting = self.core.jobs.of(unit).is_some_and(|job| job.kind == Kind::Restart);
+        if stays && !restarting && !keeps_store {
+            self.stores.remove(&unit);
+            self.save_store(unit);
+        }
+    }
+
+    fn open_ports(&mut self, unit: UnitId) {
+        let Body::Socket { sockets, .. } = &self.core.graph[unit].unit.body else { return };
+        let opened = ports::open(self.core.graph.name(unit), sockets, &Accounts::read());
+        let result = match opened {
+            Ok(ports) => {
+                self.ports.insert(unit, ports);
+                self.save_ports(unit);
+                Ok(())
+            }
+            Err(error) => Err(error.to_string()),
+        };
+        self.core.sockets_opened(unit, result);
+    }
+
+    fn close_ports(&mut self, unit: UnitId) {
+        self.ports.remove(&unit);
+        self.save_ports(unit);
+        if let Body::Socket { sockets, .. } = &self.core.graph[unit].unit.body {
+            ports::close(sockets);
+        }
+    }
+
+    pub(super) fn listen(&mut self, unit: UnitId, on: bool) {
+        for (place, port) in self.ports.get(&unit).into_iter().flatten().enumerate() {
+            let result = match on {
+                true => self.epoll.add(&port.fd, Event::Traffic(unit.0, place as u16).token(), epoll::READ),
+                false => self.epoll.remove(&port.fd),
+            };
+            // Already as wanted: nothing to do.
+            drop(result);
+        }
+    }
+
+    fn job_ended(&mut self, job: &Job, result: JobResult) {
+        let name = self.name(job.unit);
+        if result == JobResult::Done {
+            self.note_done(job, &name);
+        } else {
+            let reason = self.reason(job.unit);
+            let text = format!("{} job ended with {}{reason}", job.kind.name(), result.name());
+            self.log.say(log::WARNING, Some(&name), &text);
+        }
+        let told = self.job_message(job);
+        self.answer_job(job, result);
+        self.tell(&message::Event::JobRemoved(told, result.name().to_owned()));
+    }
+
+    /// A job ended well: one line for the journal, and what our own programs' work means for PID 1.
+    fn note_done(&mut self, job: &Job, name: &str) {
+        let text = match job.kind {
+            Kind::Start => "started",
+            Kind::Stop => "stopped",
+            Kind::Restart | Kind::Reload => "reloaded",
+            Kind::Nop => return,
+        };
+        self.log.say(log::INFO, Some(name), text);
+        let follow = match (job.kind, name) {
+            (Kind::Start, builtin::STATE) => identity::settle(),
+            (Kind::Start, builtin::PROVISION) => {
+                identity::set_host_name().and_then(|()| sequence::apply_sysctl(Path::new(SYSCTL)))
+            }
+            _ => Ok(()),
+        };
+        if let Err(error) = follow {
+            self.log.say(log::ERROR, Some(name), &format!("cannot take over what it made: {error}"));
+        }
+    }
+
+    fn startup_finished(&mut self) {
+        let now = self.core.now().monotonic;
+        self.ready_after = now.saturating_sub(self.facts.boot_usec);
+        self.announce();
+        self.tell(&message::Event::StartupFinished(now));
+        self.watchdog.open();
+        self.watchdog.pet(now);
+        self.keys = Keys::open();
+        for (place, fd) in self.keys.descriptors() {
+            let _ = self.epoll.add(fd, Event::Key(place).token(), epoll::READ);
+        }
+        self.save_machine();
+    }
+
+    /// The line that says that the machine is there.
+    fn announce(&mut self) {
+        let failed: Vec<String> = self.unwell().map(|unit| self.name(unit)).collect();
+        let millis = self.ready_after / 1000;
+        let slot = if self.facts.slot.is_empty() { "-" } else { &self.facts.slot };
+        let mut line =
+            format!("Ashlar {} ready in {}.{:03} s (slot {slot})", self.facts.version, millis / 1000, millis % 1000);
+        if !failed.is_empty() {
+            line += &format!("; not well: {}", failed.join(", "));
+        }
+        log::console(&line);
+        self.log.say(log::NOTICE, None, &line);
+    }
+}

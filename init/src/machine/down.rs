@@ -1,0 +1,180 @@
+//! The end of the machine: everything stops in reverse order, then what is left is killed, unmounted, and the kernel is
+//! told. The phases are a list; each one says its line on the console.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use ashlar_control::message::Shutdown;
+use ashlar_sys::power::{self, Power};
+use ashlar_sys::{child, filesystem, signal};
+
+use super::Machine;
+use crate::log;
+
+/// What a process that no unit owns gets between SIGTERM and SIGKILL.
+const PATIENCE: Duration = Duration::from_secs(2);
+const REBOOT_PARAMETER: &str = "/run/systemd/reboot-param";
+/// Mounts that the kernel takes down by itself, and that are still needed until the end.
+const KEPT: [&str; 5] = ["/", "/proc", "/sys", "/dev", "/run"];
+
+/// One step of the end, with its line on the console.
+type Phase = (&'static str, fn(&mut Machine));
+
+/// What follows once every unit is down.
+const PHASES: [Phase; 4] = [
+    ("ending what is left", end_processes),
+    ("unmounting", unmount_all),
+    ("writing to disk", |_| power::sync()),
+    ("handing over to the kernel", |_| {}),
+];
+
+impl Machine {
+    /// Begins to go down.
+    pub(super) fn go_down(&mut self, how: Shutdown, who: &str) {
+        match self.core.go_down(how) {
+            Ok(_) => self.begin_down(how, who),
+            Err(refusal) => self.log.say(log::ERROR, None, &format!("cannot go down: {refusal}")),
+        }
+    }
+
+    pub(super) fn begin_down(&mut self, how: Shutdown, who: &str) {
+        self.going_down = Some(how);
+        self.save_machine();
+        let line = format!("{} asked for by {who}: stopping units", word(how));
+        log::console(&line);
+        self.log.say(log::NOTICE, None, &line);
+        self.end_sessions();
+    }
+
+    /// All units are down: the point of no return.
+    pub(super) fn power(&mut self, how: Shutdown) {
+        for (line, phase) in PHASES {
+            log::console(&format!("{}: {line}", word(how)));
+            phase(self);
+        }
+        if how == Shutdown::Halt {
+            self.watchdog.disarm();
+        }
+        let kind = match how {
+            Shutdown::Poweroff => Power::Off,
+            Shutdown::Halt => Power::Halt,
+            Shutdown::Kexec => Power::Kexec,
+            Shutdown::Reboot => Power::Restart,
+        };
+        if how == Shutdown::Reboot
+            && let Ok(parameter) = fs::read_to_string(REBOOT_PARAMETER)
+        {
+            let error = power::restart_with(parameter.trim());
+            log::console(&format!("cannot reboot with {}: {error}", parameter.trim()));
+        }
+        let error = power::power(kind);
+        log::console(&format!("cannot {}: {error}; rebooting instead", word(how)));
+        let error = power::power(Power::Restart);
+        log::console(&format!("cannot reboot: {error}"));
+        loop {
+            std::thread::sleep(PATIENCE);
+        }
+    }
+}
+
+fn word(how: Shutdown) -> &'static str {
+    match how {
+        Shutdown::Poweroff => "power off",
+        Shutdown::Reboot => "reboot",
+        Shutdown::Halt => "halt",
+        Shutdown::Kexec => "kexec",
+    }
+}
+
+fn end_processes(machine: &mut Machine) {
+    const SIGTERM: i32 = 15;
+    const SIGKILL: i32 = 9;
+    for (number, patience) in [(SIGTERM, PATIENCE), (SIGKILL, PATIENCE)] {
+        signal::send_all(number);
+        let until = Instant::now() + patience;
+        while reap_all() && Instant::now() < until {
+            machine.watchdog.pet(ashlar_sys::clock::monotonic());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+/// Reaps who has ended; whether anybody is left.
+fn reap_all() -> bool {
+    while let Ok(Some(ended)) = child::peek() {
+        child::reap(ended.pid);
+    }
+    user_processes() > 0
+}
+
+/// Processes with a program; kernel threads have none.
+fn user_processes() -> usize {
+    let Ok(entries) = fs::read_dir("/proc") else { return 0 };
+    let pids = entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+    pids.filter(|pid| *pid != 1 && fs::read_link(format!("/proc/{pid}/exe")).is_ok()).count()
+}
+
+/// Unmounts from the innermost outwards, again as long as it helps, lazily at last; what cannot go is made read-only.
+fn unmount_all(machine: &mut Machine) {
+    for lazy in [false, false, true] {
+        for target in mounted() {
+            if let Err(error) = filesystem::unmount(&target, lazy)
+                && lazy
+            {
+                machine.log.say(log::ERROR, None, &format!("cannot unmount {}: {error}", target.display()));
+                let flags = filesystem::REMOUNT | filesystem::READ_ONLY;
+                let _ = filesystem::mount("", &target, "", flags, "");
+            }
+        }
+        power::sync();
+    }
+}
+
+/// What is mounted and can go, the latest first.
+fn mounted() -> Vec<PathBuf> {
+    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let mut targets = targets_in(&text);
+    targets.reverse();
+    targets
+}
+
+fn targets_in(mountinfo: &str) -> Vec<PathBuf> {
+    let targets = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+    let kept = |target: &PathBuf| {
+        let below = |root: &str| root != "/" && target.starts_with(root) && root != "/run";
+        KEPT.iter().any(|root| target == Path::new(root) || below(root))
+    };
+    targets.filter(|target| !kept(target)).collect()
+}
+
+/// Spaces and the like stand in mountinfo as three octal digits.
+fn unescape(text: &str) -> PathBuf {
+    let mut parts = text.split('\\');
+    let mut path = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
+        match code {
+            Some(code) => {
+                path.push(char::from(code));
+                path += &part[3..];
+            }
+            None => path += part,
+        }
+    }
+    PathBuf::from(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_unmounted() {
+        let text = "1 0 0:1 / / ro - erofs x ro\n2 1 0:2 / /proc rw - proc x rw\n3 1 8:1 / /var rw - ext4 x rw\n\
+                    4 3 0:5 / /var/a\\040b rw - tmpfs x rw\n5 1 0:6 / /dev/shm rw - tmpfs x rw\n6 1 0:7 / /run rw - tmpfs x rw\n\
+                    7 1 0:8 / /run/ashlar/m rw - tmpfs x rw\n";
+        let expect = ["/var", "/var/a b", "/run/ashlar/m"].map(PathBuf::from);
+        assert_eq!(targets_in(text), expect);
+    }
+}

@@ -1,0 +1,234 @@
+//! Starting a unit's processes: its folders, its environment, where it writes, the descriptors that it gets.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::process::{Command, Stdio};
+
+use ashlar_config::unit::{Body, Output, Service};
+use ashlar_sys::epoll;
+
+use super::session::{CONSOLE, Person};
+use super::{Machine, NOTIFY, journal};
+use crate::cgroup;
+use crate::container::{self, Request, Setup};
+use crate::core::{Role, UnitId};
+use crate::event::Event;
+
+/// A bundle that begins so is a program of the host's own, with its arguments behind: for PID 1's helpers.
+pub const HOST: &str = "host:";
+
+/// A container that is being set up.
+pub struct Starting {
+    unit: UnitId,
+    role: Role,
+    setup: Setup,
+}
+
+/// A process that was forked.
+pub(super) struct Started {
+    pub pid: u32,
+    pub is_init: bool,
+    /// None for the host's own programs: they were executed when they are here.
+    setup: Option<Setup>,
+}
+
+impl Machine {
+    pub(super) fn launch(&mut self, unit: UnitId, role: Role) -> Result<Started, String> {
+        let group = self.make_group(unit)?;
+        let name = self.name(unit);
+        let service = self.core.service(unit).ok_or("it is no service")?.clone();
+        if let Some(command) = service.bundle.strip_prefix(HOST) {
+            return start_on_host(&name, command, &group);
+        }
+        if role == Role::Main || role == Role::Pre(0) {
+            make_folders(&service)?;
+        }
+        let command: Option<Vec<String>> = match role {
+            Role::Main => None,
+            Role::Pre(number) => service.start_pre.get(number).cloned(),
+            Role::Reload => service.reload.clone(),
+            Role::Health => service.health.as_ref().map(|health| health.command.clone()),
+        };
+        let sink = journal::open(&name, service.output).map_err(|error| format!("cannot open its output: {error}"))?;
+        let input: OwnedFd = open_input(&service)?;
+        let tty = service.output == Output::Tty;
+        let output = if tty { input.as_raw_fd() } else { sink.fd.as_raw_fd() };
+        let mut environment = self.environment(unit, &service, role);
+        environment.extend(sink.journal_stream.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
+        let mut own_pid = vec!["SYSTEMD_EXEC_PID"];
+        let descriptors = if role == Role::Main { self.passed(unit, &mut environment) } else { Vec::new() };
+        if !descriptors.is_empty() {
+            own_pid.push("LISTEN_PID");
+        }
+        if self.core.watchdog_usec(unit) != 0 {
+            own_pid.push("WATCHDOG_PID");
+        }
+        let inside = matches!(role, Role::Reload | Role::Health);
+        let begun = container::begin(&Request {
+            bundle: &service.bundle,
+            group: &group,
+            command: command.as_deref(),
+            environment,
+            own_pid,
+            stdio: [input.as_raw_fd(), output, output],
+            descriptors,
+            join: inside.then(|| self.core.run(unit).main),
+        })?;
+        Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: Some(begun.setup) })
+    }
+
+    /// Waits for word of the set-up.
+    pub(super) fn await_setup(&mut self, unit: UnitId, role: Role, started: Started) {
+        let Some(setup) = started.setup else {
+            if role == Role::Main {
+                self.core.executed(unit);
+            }
+            return;
+        };
+        let token = Event::Starting(started.pid).token();
+        if let Err(error) = self.epoll.add(setup.descriptor(), token, epoll::READ) {
+            self.core.not_started(unit, role, &format!("cannot watch its set-up: {error}"));
+        }
+        self.starting.insert(started.pid, Starting { unit, role, setup });
+    }
+
+    /// There is word of a set-up.
+    pub(super) fn started(&mut self, pid: u32) {
+        let Some(starting) = self.starting.get_mut(&pid) else { return };
+        let Some(outcome) = starting.setup.outcome() else { return };
+        let (unit, role) = (starting.unit, starting.role);
+        self.starting.remove(&pid);
+        match outcome {
+            Ok(()) if role == Role::Main => self.core.executed(unit),
+            Ok(()) => {}
+            Err(reason) => self.core.not_started(unit, role, &reason),
+        }
+    }
+
+    fn environment(&self, unit: UnitId, service: &Service, role: Role) -> Vec<(String, String)> {
+        let run = self.core.run(unit);
+        let mut environment =
+            vec![("NOTIFY_SOCKET".to_owned(), NOTIFY.to_owned()), ("INVOCATION_ID".to_owned(), run.invocation.clone())];
+        let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+        let folders = |base: &str, names: &[String]| {
+            names.iter().map(|name| format!("{base}/{name}")).collect::<Vec<_>>().join(":")
+        };
+        if !service.state_directory.is_empty() {
+            set("STATE_DIRECTORY", folders("/var/lib", &service.state_directory));
+        }
+        if !service.runtime_directory.is_empty() {
+            set("RUNTIME_DIRECTORY", folders("/run", &service.runtime_directory));
+        }
+        if service.supervision.fd_store > 0 {
+            set("FDSTORE", service.supervision.fd_store.to_string());
+        }
+        match self.core.watchdog_usec(unit) {
+            0 => {}
+            usec => set("WATCHDOG_USEC", usec.to_string()),
+        }
+        if role == Role::Reload {
+            let main = if run.main_is_init { 1 } else { run.main };
+            set("MAINPID", main.to_string());
+        }
+        environment
+    }
+
+    /// Sockets in the order of their units, then the store; with their names in the environment.
+    fn passed(&self, unit: UnitId, environment: &mut Vec<(String, String)>) -> Vec<RawFd> {
+        let sockets = self.core.graph[unit]
+            .triggers
+            .iter()
+            .filter(|other| matches!(self.core.graph[**other].unit.body, Body::Socket { .. }));
+        let ports = sockets.filter_map(|socket| self.ports.get(socket)).flatten();
+        let ports = ports.map(|port| (port.name.as_str(), port.fd.as_raw_fd()));
+        let stored = self.stores.get(&unit).into_iter().flatten();
+        let stored = stored.map(|stored| (stored.name.as_str(), stored.fd.as_raw_fd()));
+        let (names, descriptors): (Vec<&str>, Vec<RawFd>) = ports.chain(stored).unzip();
+        if !descriptors.is_empty() {
+            environment.push(("LISTEN_FDS".to_owned(), descriptors.len().to_string()));
+            environment.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
+        }
+        descriptors
+    }
+
+    /// Starts a person's process: in the console container, or on the host.
+    pub(super) fn launch_session(
+        &mut self,
+        person: &Person<'_>,
+        group: &str,
+        stdio: [OwnedFd; 3],
+    ) -> Result<u32, String> {
+        let arguments = person.arguments();
+        if person.host {
+            let mut command = Command::new(&arguments[0]);
+            let [input, output, error] = stdio.map(Stdio::from);
+            command.args(&arguments[1..]).stdin(input).stdout(output).stderr(error).current_dir("/root");
+            command.env_clear().envs(person.environment.iter().cloned());
+            command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
+            return spawn(&mut command, group);
+        }
+        let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
+        let main = self.core.run(console).main;
+        let service = self.core.service(console).filter(|_| main != 0).ok_or("the console container does not run")?;
+        let begun = container::begin(&Request {
+            bundle: &service.bundle,
+            group,
+            command: Some(&arguments),
+            environment: person.environment.clone(),
+            own_pid: Vec::new(),
+            stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
+            descriptors: Vec::new(),
+            join: Some(main),
+        })?;
+        Ok(begun.pid)
+    }
+}
+
+fn open_input(service: &Service) -> Result<OwnedFd, String> {
+    let path = service.tty.as_deref().unwrap_or("/dev/null");
+    let mut options = fs::OpenOptions::new();
+    options.read(true).write(service.tty.is_some());
+    options.open(path).map(OwnedFd::from).map_err(|error| format!("cannot open {path}: {error}"))
+}
+
+/// A program of the host's, in the unit's group.
+fn start_on_host(unit: &str, command: &str, group: &str) -> Result<Started, String> {
+    let sink = journal::open(unit, Output::Journal).map_err(|error| format!("cannot open its output: {error}"))?;
+    let mut words = command.split(' ');
+    let mut command = Command::new(words.next().unwrap_or_default());
+    let error = sink.fd.try_clone().map_err(|error| format!("cannot open its output: {error}"))?;
+    command.args(words).stdin(Stdio::null()).stdout(sink.fd).stderr(error).env("NOTIFY_SOCKET", NOTIFY);
+    let pid = spawn(&mut command, group)?;
+    Ok(Started { pid, is_init: false, setup: None })
+}
+
+fn spawn(command: &mut Command, group: &str) -> Result<u32, String> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let child = command.spawn().map_err(|error| format!("cannot execute {program}: {error}"))?;
+    // Dropping the handle neither waits nor kills: the loop reaps all children.
+    let pid = child.id();
+    cgroup::enter(group, pid).map_err(|error| format!("cannot put {program} into {group}: {error}"))?;
+    Ok(pid)
+}
+
+/// State folders are as the service sees them, their mounts are shifted; runtime folders on the host are shifted.
+fn make_folders(service: &Service) -> Result<(), String> {
+    let shift = service.first_id.unwrap_or(0);
+    for name in &service.state_directory {
+        make_folder(&format!("/var/lib/{name}"), service.uid, service.gid)?;
+    }
+    for name in &service.runtime_directory {
+        make_folder(&format!("/run/{name}"), service.uid + shift, service.gid + shift)?;
+    }
+    Ok(())
+}
+
+fn make_folder(path: &str, uid: u32, gid: u32) -> Result<(), String> {
+    let make = || {
+        fs::create_dir_all(path)?;
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        chown(path, Some(uid), Some(gid))
+    };
+    make().map_err(|error| format!("cannot make {path}: {error}"))
+}

@@ -1,0 +1,50 @@
+//! mount(2) and umount2(2) for the host's own file systems. Containers' mounts are made with the newer calls.
+
+use std::ffi::CString;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Read-only.
+pub const READ_ONLY: u64 = libc::MS_RDONLY;
+/// No set-user-id programs.
+pub const NO_SUID: u64 = libc::MS_NOSUID;
+/// No device nodes.
+pub const NO_DEVICES: u64 = libc::MS_NODEV;
+/// No programs.
+pub const NO_EXEC: u64 = libc::MS_NOEXEC;
+/// Change the flags of what is mounted.
+pub const REMOUNT: u64 = libc::MS_REMOUNT;
+/// Times of access are rarely written.
+pub const RELATIVE_TIME: u64 = libc::MS_RELATIME;
+/// Times of access are written only when strict.
+pub const STRICT_TIME: u64 = libc::MS_STRICTATIME;
+/// Mounts below are seen in other namespaces, too.
+pub const SHARED: u64 = libc::MS_SHARED | libc::MS_REC;
+
+/// Mounts a file system, or changes a mount, by mount(2).
+pub fn mount(source: &str, target: &Path, kind: &str, flags: u64, data: &str) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    let (source, kind, data) = (CString::new(source)?, CString::new(kind)?, CString::new(data)?);
+    // SAFETY: all strings are NUL-terminated and live over the call.
+    crate::result(unsafe {
+        libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags as _, data.as_ptr().cast())
+    })?;
+    Ok(())
+}
+
+/// Unmounts. `lazy`: at once out of sight, for good when the last user is gone.
+pub fn unmount(target: &Path, lazy: bool) -> io::Result<()> {
+    let target = CString::new(target.as_os_str().as_bytes())?;
+    let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
+    // SAFETY: the path is NUL-terminated.
+    crate::result(unsafe { libc::umount2(target.as_ptr(), flags) })?;
+    Ok(())
+}
+
+/// Sets the host name of this UTS namespace.
+pub fn set_host_name(name: &str) -> io::Result<()> {
+    // SAFETY: the pointer is valid for `len` bytes.
+    crate::result(unsafe { libc::sethostname(name.as_ptr().cast(), name.len()) })?;
+    Ok(())
+}
