@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::io;
-use std::os::fd::{OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use ashlar_control::message::{Call, Refusal, Reply};
 use ashlar_sys::socket::{self, Credentials};
@@ -155,17 +155,31 @@ impl Connection {
         self.output.len() <= QUEUE_LIMIT && !(self.closing && self.output.is_empty())
     }
 
+    /// What the snapshot keeps; with `whole`, what is in the buffers, too.
+    pub fn kept(&self, whole: bool) -> Kept {
+        let buffer = |bytes: &Vec<u8>| if whole { bytes.clone() } else { Vec::new() };
+        let (input, output) = (buffer(&self.input), buffer(&self.output));
+        Kept { fd: self.fd.as_raw_fd(), waiting: self.waiting, input, output }
+    }
+
     /// Whether replies wait to be read.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
     }
 }
 
-/// What the snapshot keeps of a connection that waits for something.
+/// What the snapshot keeps of a connection. Descriptors that came with a call are not kept: such a call is answered in
+/// the turn that brings its last byte.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Kept {
     pub fd: RawFd,
-    pub waiting: Waiting,
+    pub waiting: Option<Waiting>,
+    /// What was read and not yet answered; only when the end of the instance was planned.
+    #[serde(default)]
+    input: Vec<u8>,
+    /// What was answered and not yet taken; likewise.
+    #[serde(default)]
+    output: Vec<u8>,
 }
 
 impl Connections {
@@ -181,10 +195,10 @@ impl Connections {
     }
 
     /// Takes over a caller from an earlier instance.
-    pub fn restore(&mut self, id: u32, fd: OwnedFd, waiting: Waiting) {
+    pub fn restore(&mut self, id: u32, fd: OwnedFd, kept: Kept) {
         let Ok(peer) = socket::peer(&fd) else { return };
         let mut connection = Connection::new(fd, peer);
-        connection.waiting = Some(waiting);
+        (connection.waiting, connection.input, connection.output) = (kept.waiting, kept.input, kept.output);
         self.last = self.last.max(id);
         self.connections.insert(id, connection);
     }
@@ -195,6 +209,10 @@ impl Connections {
 
     pub fn remove(&mut self, id: u32) -> Option<Connection> {
         self.connections.remove(&id)
+    }
+
+    pub fn ids(&self) -> Vec<u32> {
+        self.connections.keys().copied().collect()
     }
 
     /// Numbers of the connections that wait for `waiting`.

@@ -39,7 +39,7 @@ use job::{JobResult, Queue};
 pub use notice::Sender;
 use run::{ALARMS, Alarm, Run};
 use service::Event;
-use state::{Active, Exit, Outcome, Sub};
+use state::{ActiveState, Exit, Outcome, Sub};
 
 /// The time of an event, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -108,7 +108,7 @@ enum Work {
     /// A service's event.
     Happen(UnitId, Event),
     /// A unit went from one state to another.
-    Moved(UnitId, Active, Active),
+    Moved(UnitId, ActiveState, ActiveState),
 }
 
 /// Everything PID 1 knows about units.
@@ -172,7 +172,7 @@ impl Core {
     }
 
     /// Coarse state of a unit.
-    pub fn active(&self, unit: UnitId) -> Active {
+    pub fn active(&self, unit: UnitId) -> ActiveState {
         self.run(unit).sub.active()
     }
 

@@ -32,7 +32,7 @@ impl Log {
 
     /// Says something, about a unit or about the machine.
     pub fn say(&mut self, level: u8, unit: Option<&str>, text: &str) {
-        if self.to_journal(level, unit, text) {
+        if self.tell_journal(level, unit, text) {
             return;
         }
         let text = unit.map_or_else(|| text.to_owned(), |unit| format!("{unit}: {text}"));
@@ -43,7 +43,7 @@ impl Log {
     }
 
     /// systemd's native protocol: lines of NAME=value. The fields are the ones that `journalctl -u` looks for.
-    fn to_journal(&mut self, level: u8, unit: Option<&str>, text: &str) -> bool {
+    fn tell_journal(&mut self, level: u8, unit: Option<&str>, text: &str) -> bool {
         if self.journal.is_none() {
             self.journal = socket::connect_unix(Path::new(JOURNAL), Kind::Datagram).ok();
         }

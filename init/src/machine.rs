@@ -100,7 +100,7 @@ impl Machine {
             log.say(log::WARNING, None, complaint);
         }
         let (wake, writer) = io::pipe()?;
-        crate::survival::arm(writer)?;
+        crate::survival::arm(writer);
         let mut inherited = inherited.unwrap_or_default();
         let signals = [SIGINT, SIGTERM, SIGCHLD].into_iter().chain((3..=6).map(signal::real_time));
         let mut machine = Self {
@@ -133,7 +133,7 @@ impl Machine {
         machine.set_now();
         machine.come_back(inherited);
         machine.save();
-        crate::survival::enable(&machine.snapshot)?;
+        crate::survival::protect_running(&machine.snapshot)?;
         Ok(machine)
     }
 
@@ -168,7 +168,8 @@ impl Machine {
             }
             self.turn(&ready);
             if self.reexecute || signal::was_sent() {
-                crate::survival::execute(&self.snapshot);
+                self.keep_callers();
+                crate::survival::execute();
             }
         }
     }

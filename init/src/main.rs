@@ -27,24 +27,26 @@ mod watchdog;
 use facts::Facts;
 use log::Log;
 use machine::{Inherited, Machine};
+use survival::Legacy;
 
 fn main() {
+    let legacy = Legacy::from_arguments(std::env::args());
+    // First of all: until here a fault is the end of the machine.
+    let protected = survival::protect_start(legacy);
     let mut log = Log::open();
-    let inherited = survival::inherited().and_then(|fd| match Inherited::read(fd) {
-        Ok(inherited) => Some(inherited),
-        Err(error) => {
-            log.say(log::ERROR, None, &format!("cannot read the state that was left: {error}; starting anew"));
-            None
-        }
-    });
+    if let Err(error) = protected {
+        log.say(log::ERROR, None, &format!("cannot catch faults: {error}"));
+    }
+    let inherited = legacy.map(|legacy| Inherited::of(legacy, &mut log));
     let first = inherited.is_none();
+    let boot = inherited.as_ref().is_none_or(Inherited::is_lost);
     if first {
         sequence::prepare(&mut log);
     }
     let units = sequence::load_units(&mut log);
     match Machine::new(units, Facts::read(), inherited) {
         Ok(mut machine) => {
-            if first {
+            if boot {
                 machine.boot();
             }
             machine.run()

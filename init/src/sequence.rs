@@ -22,9 +22,11 @@ const OPEN_FILES: u64 = 524_288;
 type Phase = (&'static str, fn() -> io::Result<()>);
 
 /// What is done before the first unit.
-pub fn phases() -> [Phase; 8] {
+pub fn phases() -> [Phase; 9] {
     [
         ("mount the kernel's file systems", mount_all),
+        // Ours and early services' messages must not be dropped as too many.
+        ("open the kernel's log", || fs::write("/proc/sys/kernel/printk_devkmsg", "on")),
         ("make the control groups", make_groups),
         ("make folders in /run", make_folders),
         ("fill /run/ashlar/etc", fill_etc),

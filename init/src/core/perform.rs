@@ -9,12 +9,14 @@ use super::job::{JobResult, Kind};
 use super::restart;
 use super::run::{Alarm, Run};
 use super::service::{Event, Milestone, Step, readiness, step};
-use super::state::{Active, Exit, Outcome, Sub};
+use super::state::{ActiveState, Exit, Outcome, Sub};
 use super::{Action, Core, Role, UnitId, Work};
 
 const SIGHUP: i32 = 1;
 const SIGABRT: i32 = 6;
 const SIGKILL: i32 = 9;
+/// Between "started too often" and what was wrong with the last start.
+const LAST: &str = "; last: ";
 
 impl Core {
     /// The process of an [`Action::Spawn`] runs. `is_init`: it is the first of its own process namespace.
@@ -31,8 +33,8 @@ impl Core {
         }
     }
 
-    /// Takes over a main process that an earlier instance had started without having noted it.
-    pub fn adopt(&mut self, unit: UnitId, pid: u32, is_init: bool) {
+    /// Takes over a main process that an earlier instance had started without having noted it. `ready`: it is past its start.
+    pub fn adopt(&mut self, unit: UnitId, pid: u32, is_init: bool, ready: bool) {
         let now = self.now().monotonic;
         if self.run(unit).sub != Sub::Start {
             self.run_mut(unit).began = now;
@@ -44,6 +46,9 @@ impl Core {
         (run.main, run.main_is_init) = (pid, is_init);
         self.reached(unit, Milestone::Forked);
         self.reached(unit, Milestone::Executed);
+        if ready {
+            self.reached(unit, Milestone::Notified);
+        }
     }
 
     /// The process of an [`Action::Spawn`] could not be started, or failed before it executed its program.
@@ -220,7 +225,8 @@ impl Core {
             let seconds = interval / 1_000_000;
             // What it failed with is still the better half of the answer.
             let before = std::mem::take(&mut run.reason);
-            let before = if before.is_empty() { String::new() } else { format!("; last: {before}") };
+            let before = before.split_once(LAST).map_or(before.as_str(), |(_, last)| last);
+            let before = if before.is_empty() { String::new() } else { format!("{LAST}{before}") };
             run.outcome = Outcome::StartLimitHit;
             run.reason = format!("started {burst} times within {seconds} s: given up{before}");
             return self.enter(unit, Sub::Failed);
@@ -265,7 +271,7 @@ impl Core {
 
     fn up(&mut self, unit: UnitId, sub: Sub) {
         let now = self.now();
-        if self.active(unit) == Active::Activating {
+        if self.active(unit) == ActiveState::Activating {
             let run = self.run_mut(unit);
             (run.active_since, run.active_since_real) = (now.monotonic, now.real);
             run.start_usec = now.monotonic.saturating_sub(run.began);

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Where a unit stands, coarsely; the same words for every kind of unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Active {
+pub enum ActiveState {
     Active,
     Reloading,
     Inactive,
@@ -16,7 +16,7 @@ pub enum Active {
     Deactivating,
 }
 
-impl Active {
+impl ActiveState {
     pub fn name(self) -> &'static str {
         match self {
             Self::Active => "active",
@@ -94,19 +94,19 @@ pub enum Sub {
 }
 
 impl Sub {
-    pub fn active(self) -> Active {
+    pub fn active(self) -> ActiveState {
         match self {
-            Self::Dead => Active::Inactive,
-            Self::Failed => Active::Failed,
+            Self::Dead => ActiveState::Inactive,
+            Self::Failed => ActiveState::Failed,
             Self::Active | Self::Listening | Self::Waiting | Self::Elapsed | Self::Running | Self::Exited => {
-                Active::Active
+                ActiveState::Active
             }
             Self::Condition | Self::StartPre | Self::Start | Self::AutoRestart | Self::AutoRestartQueued => {
-                Active::Activating
+                ActiveState::Activating
             }
-            Self::Reload | Self::ReloadSignal | Self::ReloadNotify => Active::Reloading,
+            Self::Reload | Self::ReloadSignal | Self::ReloadNotify => ActiveState::Reloading,
             Self::StopWatchdog | Self::StopSigterm | Self::StopSigkill | Self::FinalSigterm | Self::FinalSigkill => {
-                Active::Deactivating
+                ActiveState::Deactivating
             }
         }
     }

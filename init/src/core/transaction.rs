@@ -8,7 +8,7 @@ use ashlar_control::message::{JobMode, Refusal};
 
 use super::graph::{Graph, UnitId};
 use super::job::{Kind, Queue};
-use super::state::Active;
+use super::state::ActiveState;
 
 /// The jobs of one request, by unit.
 pub type Plan = BTreeMap<UnitId, Planned>;
@@ -25,7 +25,7 @@ pub struct Planned {
 pub struct Situation<'a> {
     pub graph: &'a Graph,
     pub queue: &'a Queue,
-    pub active: &'a dyn Fn(UnitId) -> Active,
+    pub active: &'a dyn Fn(UnitId) -> ActiveState,
 }
 
 impl Situation<'_> {
@@ -206,7 +206,7 @@ mod tests {
     fn planned(up: &[&str], unit: &str, kind: Kind, mode: JobMode) -> String {
         let (graph, _) = Graph::new(UNITS.iter().map(|line| target(line)).collect());
         let queue = Queue::default();
-        let active = |id| if up.contains(&graph.name(id)) { Active::Active } else { Active::Inactive };
+        let active = |id| if up.contains(&graph.name(id)) { ActiveState::Active } else { ActiveState::Inactive };
         let situation = Situation { graph: &graph, queue: &queue, active: &active };
         match situation.plan(graph.find(unit).unwrap(), kind, mode) {
             Ok(plan) => {

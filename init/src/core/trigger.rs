@@ -10,7 +10,7 @@ use super::job::Kind;
 use super::restart::too_often;
 use super::run::Alarm;
 use super::service::Event;
-use super::state::{Active, Outcome, Sub};
+use super::state::{ActiveState, Outcome, Sub};
 use super::{Action, Core, UnitId};
 
 /// A socket that triggers more often fails, because its service does not take what arrives.
@@ -104,14 +104,14 @@ impl Core {
     }
 
     /// A service's state changed, or a start of it ended: its sockets and timers follow.
-    pub(super) fn tell_triggers(&mut self, service: UnitId, active: Active) {
+    pub(super) fn tell_triggers(&mut self, service: UnitId, active: ActiveState) {
         for unit in self.graph[service].triggers.clone() {
             if self.active(unit).is_down() {
                 continue;
             }
             if self.timer(unit).is_some() {
                 self.wind(unit);
-            } else if active == Active::Failed && self.run(service).outcome == Outcome::StartLimitHit {
+            } else if active == ActiveState::Failed && self.run(service).outcome == Outcome::StartLimitHit {
                 let name = self.graph.name(service).to_owned();
                 self.fail_socket(unit, format!("{name} was started too often"));
             } else {

@@ -5,7 +5,7 @@ use ashlar_control::message::{JobKind, JobMode, Refusal, Shutdown};
 
 use super::job::{Job, JobResult, Kind};
 use super::service::Event;
-use super::state::{Active, Outcome, Sub};
+use super::state::{ActiveState, Outcome, Sub};
 use super::transaction::Situation;
 use super::{Action, Core, UnitId, Work};
 
@@ -141,15 +141,15 @@ impl Core {
         }
         match (kind, active) {
             (Kind::Nop, _) => self.finish(id, JobResult::Done),
-            (Kind::Start, Active::Active | Active::Reloading) => self.finish(id, JobResult::Done),
+            (Kind::Start, ActiveState::Active | ActiveState::Reloading) => self.finish(id, JobResult::Done),
             // It is on its way; or it has to come down first. `moved` looks again.
-            (Kind::Start, Active::Deactivating) => {}
+            (Kind::Start, ActiveState::Deactivating) => {}
             (Kind::Start, _) => self.begin_job(id, unit, Event::Start),
-            (Kind::Stop, Active::Inactive | Active::Failed) => self.finish(id, JobResult::Done),
-            (Kind::Restart, Active::Inactive | Active::Failed) => self.turn_into_start(id),
+            (Kind::Stop, ActiveState::Inactive | ActiveState::Failed) => self.finish(id, JobResult::Done),
+            (Kind::Restart, ActiveState::Inactive | ActiveState::Failed) => self.turn_into_start(id),
             (Kind::Stop | Kind::Restart, _) => self.begin_job(id, unit, Event::Stop),
-            (Kind::Reload, Active::Active) => self.begin_job(id, unit, Event::Reload),
-            (Kind::Reload, Active::Reloading | Active::Activating) => {}
+            (Kind::Reload, ActiveState::Active) => self.begin_job(id, unit, Event::Reload),
+            (Kind::Reload, ActiveState::Reloading | ActiveState::Activating) => {}
             (Kind::Reload, _) => self.finish(id, JobResult::Invalid),
         }
     }
@@ -157,13 +157,13 @@ impl Core {
     fn begin_job(&mut self, id: u32, unit: UnitId, event: Event) {
         self.jobs.set_running(id);
         self.changed_jobs.insert(id);
-        let waits_already = event == Event::Start && self.run(unit).sub.active() == Active::Activating;
+        let waits_already = event == Event::Start && self.run(unit).sub.active() == ActiveState::Activating;
         match &self.graph[unit].unit.body {
             Body::Service(_) => {
                 if event == Event::Stop {
                     self.run_mut(unit).stay_down = true;
                 }
-                if !(waits_already && !matches!(self.run(unit).sub, Sub::AutoRestart | Sub::AutoRestartQueued)) {
+                if !waits_already || matches!(self.run(unit).sub, Sub::AutoRestart | Sub::AutoRestartQueued) {
                     self.work.push_back(Work::Happen(unit, event));
                 }
             }
@@ -207,7 +207,7 @@ impl Core {
         self.work.push_back(Work::Moved(unit, old, new));
     }
 
-    fn moved(&mut self, unit: UnitId, old: Active, new: Active) {
+    fn moved(&mut self, unit: UnitId, old: ActiveState, new: ActiveState) {
         if let Some(job) = self.jobs.of(unit) {
             self.judge(job.id, job.kind, job.running, unit, new);
         }
@@ -220,27 +220,27 @@ impl Core {
     }
 
     /// What a unit's new state means for its job.
-    fn judge(&mut self, id: u32, kind: Kind, running: bool, unit: UnitId, new: Active) {
+    fn judge(&mut self, id: u32, kind: Kind, running: bool, unit: UnitId, new: ActiveState) {
         if !running {
             return self.work.push_back(Work::Run(id));
         }
         let outcome = self.run(unit).outcome;
         match (kind, new) {
-            (Kind::Start, Active::Active) => self.work.push_back(Work::Finish(id, JobResult::Done)),
+            (Kind::Start, ActiveState::Active) => self.work.push_back(Work::Finish(id, JobResult::Done)),
             // A oneshot that ended well, a condition that does not hold: nothing is wrong.
-            (Kind::Start, Active::Inactive) if outcome == Outcome::Success => {
+            (Kind::Start, ActiveState::Inactive) if outcome == Outcome::Success => {
                 self.work.push_back(Work::Finish(id, JobResult::Done));
             }
-            (Kind::Start, Active::Inactive | Active::Failed) => {
+            (Kind::Start, ActiveState::Inactive | ActiveState::Failed) => {
                 let result = if outcome == Outcome::Timeout { JobResult::Timeout } else { JobResult::Failed };
                 self.work.push_back(Work::Finish(id, result));
             }
-            (Kind::Stop, Active::Inactive | Active::Failed) => {
+            (Kind::Stop, ActiveState::Inactive | ActiveState::Failed) => {
                 self.work.push_back(Work::Finish(id, JobResult::Done));
             }
-            (Kind::Restart, Active::Inactive | Active::Failed) => self.turn_into_start(id),
-            (Kind::Reload, Active::Active) => self.work.push_back(Work::Finish(id, JobResult::Done)),
-            (Kind::Reload, Active::Inactive | Active::Failed | Active::Deactivating) => {
+            (Kind::Restart, ActiveState::Inactive | ActiveState::Failed) => self.turn_into_start(id),
+            (Kind::Reload, ActiveState::Active) => self.work.push_back(Work::Finish(id, JobResult::Done)),
+            (Kind::Reload, ActiveState::Inactive | ActiveState::Failed | ActiveState::Deactivating) => {
                 self.work.push_back(Work::Finish(id, JobResult::Failed));
             }
             _ => {}

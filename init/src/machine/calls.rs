@@ -43,6 +43,7 @@ impl Machine {
         while let Ok(Some(fd)) = socket::accept(&self.control) {
             let Some(id) = self.connections.add(fd) else { continue };
             self.watch_caller(id, epoll::READ);
+            self.save_caller(id, false);
         }
     }
 
@@ -172,9 +173,22 @@ impl Machine {
     fn wait_for(&mut self, id: u32, waiting: Waiting) {
         let Some(connection) = self.connections.get(id) else { return };
         connection.waiting = Some(waiting);
-        let kept = crate::control::Kept { fd: std::os::fd::AsRawFd::as_raw_fd(&connection.fd), waiting };
+        self.save_caller(id, false);
+    }
+
+    fn save_caller(&mut self, id: u32, whole: bool) {
+        let Some(connection) = self.connections.get(id) else { return };
+        let kept = connection.kept(whole);
         crate::survival::keep(kept.fd);
         self.snapshot.put(&format!("c:{id}"), &kept);
+    }
+
+    /// Before a planned end of this instance: the next one goes on in the middle of every call.
+    pub(super) fn keep_callers(&mut self) {
+        for id in self.connections.ids() {
+            self.save_caller(id, true);
+        }
+        self.save();
     }
 
     /// The last reply to one that waited; then its next calls.
@@ -182,7 +196,7 @@ impl Machine {
         if let Some(connection) = self.connections.get(id) {
             connection.waiting = None;
         }
-        self.snapshot.remove(&format!("c:{id}"));
+        self.save_caller(id, false);
         self.reply(id, reply, false);
         self.serve(id);
     }
@@ -292,7 +306,7 @@ impl Machine {
         let job = ashlar_control::status::Job { id, unit: name, kind: kind.into(), state: state.into() };
         // A job that is over already: what became of it is seen by its unit.
         let over = self.core.jobs.get(id).is_none();
-        let failed = self.core.active(named) == crate::core::state::Active::Failed && kind != "stop";
+        let failed = self.core.active(named) == crate::core::state::ActiveState::Failed && kind != "stop";
         let result = over.then(|| if failed { "failed" } else { "done" }.to_owned());
         let reason = if failed { self.core.run(named).reason.clone() } else { String::new() };
         Ok(Answer::Now(Reply::Job { job, result, reason }))

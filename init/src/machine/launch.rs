@@ -6,7 +6,7 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::process::{Command, Stdio};
 
 use ashlar_config::unit::{Body, Output, Service};
-use ashlar_sys::epoll;
+use ashlar_sys::{epoll, host};
 
 use super::session::{CONSOLE, Person};
 use super::{Machine, NOTIFY, journal};
@@ -205,11 +205,10 @@ fn start_on_host(unit: &str, command: &str, group: &str) -> Result<Started, Stri
 
 fn spawn(command: &mut Command, group: &str) -> Result<u32, String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let child = command.spawn().map_err(|error| format!("cannot execute {program}: {error}"))?;
+    let procs = cgroup::path(group).join("cgroup.procs");
+    let child = host::spawn(command, &procs).map_err(|error| format!("cannot execute {program}: {error}"))?;
     // Dropping the handle neither waits nor kills: the loop reaps all children.
-    let pid = child.id();
-    cgroup::enter(group, pid).map_err(|error| format!("cannot put {program} into {group}: {error}"))?;
-    Ok(pid)
+    Ok(child.id())
 }
 
 /// State folders are as the service sees them, their mounts are shifted; runtime folders on the host are shifted.

@@ -19,13 +19,14 @@ use crate::cgroup;
 use crate::control::Kept;
 use crate::core::job::{Job, Kind};
 use crate::core::run::Run;
-use crate::core::state::{Active, Sub};
+use crate::core::state::{ActiveState, Sub};
 use crate::core::{Role, UnitId};
 use crate::event::Event;
-use crate::log;
+use crate::log::{self, Log};
 use crate::ports::Port;
 use crate::snapshot::Snapshot;
 use crate::store::Stored;
+use crate::survival::Legacy;
 
 /// What an earlier instance left.
 #[derive(Default)]
@@ -33,6 +34,8 @@ pub struct Inherited {
     snapshot: Option<Snapshot>,
     records: BTreeMap<String, Value>,
     machine: SavedMachine,
+    /// There was a state, and it could not be read.
+    lost: bool,
 }
 
 /// The machine itself.
@@ -75,12 +78,32 @@ fn take_fd(fd: RawFd) -> Option<OwnedFd> {
 }
 
 impl Inherited {
+    /// What `legacy` names; nothing but what runs if that cannot be read, or if others failed with it.
+    pub fn of(legacy: Legacy, log: &mut Log) -> Self {
+        let read = match legacy.is_credible() {
+            true => Self::read(legacy.snapshot),
+            false => Err(io::Error::other("it made too many instances fail")),
+        };
+        read.unwrap_or_else(|error| {
+            let text = format!("cannot go on from the state that was left: {error}; adopting what runs");
+            log.say(log::ERROR, None, &text);
+            let inherited = Self { lost: true, ..Self::default() };
+            inherited.close_others(-1);
+            inherited
+        })
+    }
+
+    /// There was a state, but it could not be read: what runs is adopted, and the rest booted.
+    pub fn is_lost(&self) -> bool {
+        self.lost
+    }
+
     /// Reads what `fd` holds and closes every descriptor that it does not name.
-    pub fn read(fd: RawFd) -> io::Result<Self> {
+    fn read(fd: RawFd) -> io::Result<Self> {
         let file = File::from(descriptor::adopt(fd)?);
         let (snapshot, records) = Snapshot::load(file)?;
         let machine = records.get("m").cloned().map(serde_json::from_value).and_then(Result::ok).unwrap_or_default();
-        let inherited = Self { snapshot: Some(snapshot), records, machine };
+        let inherited = Self { snapshot: Some(snapshot), records, machine, lost: false };
         inherited.close_others(fd);
         Ok(inherited)
     }
@@ -222,7 +245,7 @@ impl Machine {
 
     /// Goes on from what an earlier instance left; on a first start there is nothing.
     pub(super) fn come_back(&mut self, inherited: Inherited) {
-        let first = inherited.records.is_empty();
+        let first = inherited.records.is_empty() && !inherited.lost;
         self.going_down = inherited.machine.going_down;
         self.ready_after = inherited.machine.ready_after;
         self.count_restart(&inherited.machine);
@@ -244,7 +267,7 @@ impl Machine {
             self.restore_caller(id, value);
         }
         if !first {
-            self.adopt();
+            self.adopt(inherited.lost);
             for (id, value) in inherited.named("j:") {
                 self.restore_job(id, value);
             }
@@ -309,14 +332,16 @@ impl Machine {
         let (Ok(id), Some(kept)) = (id.parse::<u32>(), parse::<Kept>(value)) else { return };
         let Some(fd) = take_fd(kept.fd) else { return };
         crate::survival::keep(kept.fd);
-        self.connections.restore(id, fd, kept.waiting);
-        self.watch_caller(id, epoll::READ);
+        self.connections.restore(id, fd, kept);
+        self.watch_caller(id, epoll::READ | epoll::WRITE);
+        self.talking.insert(id);
     }
 
     /// Holds what the snapshot says against what runs. A fault may have come between the start of a process and the end
     /// of the turn: its group is populated though its unit is down, or starting without a main process. A process that
     /// has not executed its program yet lost its other half (us) and is killed; one that has is the main process.
-    fn adopt(&mut self) {
+    /// `lost`: nothing is known of how far they were; who runs is ready.
+    fn adopt(&mut self, lost: bool) {
         let own = fs::read_link("/proc/self/exe").ok();
         for unit in self.core.graph.ids().collect::<Vec<_>>() {
             if self.core.service(unit).is_none() {
@@ -329,27 +354,27 @@ impl Machine {
             }
             self.watch_group(unit, &group);
             let run = self.core.run(unit);
-            let lost = run.main == 0 && run.control == 0;
+            let headless = run.main == 0 && run.control == 0;
             let begun =
                 matches!(run.sub, Sub::Dead | Sub::Failed | Sub::AutoRestart | Sub::Start | Sub::AutoRestartQueued);
-            if !(lost && begun) {
+            if !(headless && begun) {
                 self.check_foreign(unit);
                 continue;
             }
             let children: Vec<u32> = cgroup::processes(&group).into_iter().filter(|pid| Self::is_child(*pid)).collect();
             let executed = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).ok() != own;
             match children.first().filter(|pid| children.len() == 1 && executed(pid)) {
-                Some(pid) => self.adopt_main(unit, *pid),
+                Some(pid) => self.adopt_main(unit, *pid, lost),
                 None => drop(cgroup::kill(&group)),
             }
         }
     }
 
-    fn adopt_main(&mut self, unit: UnitId, pid: u32) {
+    fn adopt_main(&mut self, unit: UnitId, pid: u32, ready: bool) {
         let name = self.name(unit);
         self.log.say(log::WARNING, Some(&name), &format!("adopted process {pid}"));
         let is_init = super::ended::is_namespace_init(pid);
-        self.core.adopt(unit, pid, is_init);
+        self.core.adopt(unit, pid, is_init, ready);
     }
 
     /// A main process that is not our child has to be watched anew.
@@ -367,14 +392,14 @@ impl Machine {
                 self.core.executed(unit);
             }
         }
-        if self.core.active(unit) == Active::Deactivating {
+        if self.core.active(unit) == ActiveState::Deactivating {
             self.report_if_empty(unit);
         }
     }
 
     /// A unit whose group is gone although it should have one.
     fn forget_lost(&mut self, unit: UnitId) {
-        let deactivating = self.core.active(unit) == Active::Deactivating;
+        let deactivating = self.core.active(unit) == ActiveState::Deactivating;
         if deactivating {
             self.core.emptied(unit);
         }

@@ -6,7 +6,7 @@ use super::Machine;
 use crate::cgroup;
 use crate::core::UnitId;
 use crate::core::job::Job;
-use crate::core::state::{Active, Sub};
+use crate::core::state::{ActiveState, Sub};
 use crate::facts;
 
 impl Machine {
@@ -54,7 +54,7 @@ impl Machine {
         let node = &self.core.graph[unit];
         let run = self.core.run(unit);
         let is_service = self.core.service(unit).is_some();
-        let runs = is_service && !matches!(self.core.active(unit), Active::Inactive | Active::Failed);
+        let runs = is_service && !matches!(self.core.active(unit), ActiveState::Inactive | ActiveState::Failed);
         let control_group = if runs { self.group_of(unit) } else { String::new() };
         let usage = if runs { cgroup::usage(&control_group) } else { cgroup::Usage::default() };
         status::Unit {

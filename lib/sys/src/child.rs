@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn an_end_is_seen_until_reaped() {
-        let child = std::process::Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
+        let mut child = std::process::Command::new("/bin/sh").args(["-c", "exit 3"]).spawn().unwrap();
         let ended = loop {
             if let Some(ended) = peek().unwrap() {
                 break ended;
@@ -67,5 +67,6 @@ mod tests {
         assert_eq!(peek().unwrap(), Some(ended));
         reap(child.id());
         assert_eq!(peek().unwrap(), None);
+        assert!(child.wait().is_err(), "it was reaped already");
     }
 }

@@ -7,6 +7,7 @@ pub mod clock;
 pub mod descriptor;
 pub mod epoll;
 pub mod filesystem;
+pub mod host;
 pub mod inotify;
 pub mod kmsg;
 pub mod memfd;

@@ -8,7 +8,7 @@ use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering};
 
 /// A descriptor that becomes readable when one of its signals is pending.
 #[derive(Debug)]
@@ -107,7 +107,7 @@ static ENVIRONMENT: AtomicPtr<*const libc::c_char> = AtomicPtr::new(std::ptr::nu
 static HIGHEST: AtomicI32 = AtomicI32::new(0);
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 static SENT: AtomicBool = AtomicBool::new(false);
-static FAULTED: AtomicUsize = AtomicUsize::new(0);
+static INSTALLED: AtomicBool = AtomicBool::new(false);
 
 /// From now on a fault executes `program` anew, with every descriptor left open.
 ///
@@ -120,6 +120,13 @@ pub fn survive(program: &CStr, arguments: &[CString], environment: &[CString], w
     ARGUMENTS.store(leak(arguments), Ordering::SeqCst);
     ENVIRONMENT.store(leak(environment), Ordering::SeqCst);
     WAKE.store(wake, Ordering::SeqCst);
+    if !INSTALLED.swap(true, Ordering::SeqCst) {
+        install()?;
+    }
+    Ok(())
+}
+
+fn install() -> io::Result<()> {
     let stack: &'static mut [u8] = Box::leak(vec![0u8; STACK].into_boxed_slice());
     let stack = libc::stack_t { ss_sp: stack.as_mut_ptr().cast(), ss_flags: 0, ss_size: STACK };
     // SAFETY: the stack lives for ever and is used by nobody else.
@@ -173,7 +180,6 @@ extern "C" fn on_fault(signal: i32, info: *mut libc::siginfo_t, _context: *mut l
 /// Executes the program that [`survive`] was told of. Safe in a signal handler. Returns never: without a program it
 /// sleeps for ever, because the end of PID 1 is the end of the machine.
 pub fn execute() -> ! {
-    FAULTED.fetch_add(1, Ordering::SeqCst);
     let (program, arguments, environment) =
         (PROGRAM.load(Ordering::SeqCst), ARGUMENTS.load(Ordering::SeqCst), ENVIRONMENT.load(Ordering::SeqCst));
     // SAFETY: async-signal-safe calls only. The strings were leaked by `survive` and never change; descriptors that
