@@ -159,12 +159,19 @@ impl Connection {
     pub fn kept(&self, whole: bool) -> Kept {
         let buffer = |bytes: &Vec<u8>| if whole { bytes.clone() } else { Vec::new() };
         let (input, output) = (buffer(&self.input), buffer(&self.output));
-        Kept { fd: self.fd.as_raw_fd(), waiting: self.waiting, input, output }
+        Kept { fd: self.fd.as_raw_fd(), waiting: self.waiting, planned: whole, input, output }
     }
 
     /// Whether replies wait to be read.
     pub fn has_output(&self) -> bool {
         !self.output.is_empty()
+    }
+}
+
+impl Kept {
+    /// The caller can be served as if nothing had happened.
+    pub fn is_complete(&self) -> bool {
+        self.planned || self.waiting.is_some()
     }
 }
 
@@ -174,6 +181,9 @@ impl Connection {
 pub struct Kept {
     pub fd: RawFd,
     pub waiting: Option<Waiting>,
+    /// The end of the instance was planned: nothing was lost.
+    #[serde(default)]
+    planned: bool,
     /// What was read and not yet answered; only when the end of the instance was planned.
     #[serde(default)]
     input: Vec<u8>,

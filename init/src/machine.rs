@@ -187,7 +187,6 @@ impl Machine {
         self.sessions_tick();
         self.carry_out();
         self.watchdog.pet(self.core.now().monotonic);
-        self.flush();
         self.save();
     }
 

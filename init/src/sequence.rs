@@ -26,7 +26,7 @@ pub fn phases() -> [Phase; 9] {
     [
         ("mount the kernel's file systems", mount_all),
         // Ours and early services' messages must not be dropped as too many.
-        ("open the kernel's log", || fs::write("/proc/sys/kernel/printk_devkmsg", "on")),
+        ("open the kernel's log", || fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")),
         ("make the control groups", make_groups),
         ("make folders in /run", make_folders),
         ("fill /run/ashlar/etc", fill_etc),

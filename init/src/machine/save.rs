@@ -178,10 +178,11 @@ impl Machine {
                 None => self.snapshot.remove(&key),
             }
         }
+        // Replies go out first: one that the snapshot takes for given would never be sent after a fault.
+        self.flush();
         if let Err(error) = self.snapshot.commit() {
             self.log.say(log::ERROR, None, &format!("cannot save the state: {error}"));
         }
-        self.flush();
     }
 
     fn connections_watch(&self) -> bool {
@@ -331,6 +332,10 @@ impl Machine {
     fn restore_caller(&mut self, id: &str, value: &Value) {
         let (Ok(id), Some(kept)) = (id.parse::<u32>(), parse::<Kept>(value)) else { return };
         let Some(fd) = take_fd(kept.fd) else { return };
+        if !kept.is_complete() {
+            // A call of it may have been lost with the turn. Hanging up says so; silence would not.
+            return self.snapshot.remove(&format!("c:{id}"));
+        }
         crate::survival::keep(kept.fd);
         self.connections.restore(id, fd, kept);
         self.watch_caller(id, epoll::READ | epoll::WRITE);
