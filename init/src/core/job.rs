@@ -122,6 +122,11 @@ impl Queue {
         self.jobs.is_empty()
     }
 
+    /// Goes on counting where an earlier instance stopped.
+    pub fn count_from(&mut self, last: u32) {
+        self.last = self.last.max(last);
+    }
+
     /// The number of the newest job.
     pub fn last(&self) -> u32 {
         self.last

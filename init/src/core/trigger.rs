@@ -186,12 +186,13 @@ fn next_time(timer: &Timer, started: u64, fired: u64, service_up: u64, service_d
     let after = |span: Option<ashlar_config::quantity::Span>, from: Option<u64>| {
         span.and_then(|span| span.duration()).zip(from).map(|(span, from)| from.saturating_add(span.as_micros() as u64))
     };
-    let ever = |at: u64| (at != 0).then_some(at);
+    // A start that was refused leaves no time of its own behind; having fired counts in its place.
+    let ever = |at: u64| Some(at.max(fired)).filter(|at| *at != 0);
     // Once is once: these two are over when the timer has fired for whatever reason after them.
     let once = [after(timer.on_boot, Some(0)), after(timer.on_active, Some(started))];
     let once = once.into_iter().flatten().filter(|at| fired == 0 || *at > fired);
     let again = [after(timer.on_unit_active, ever(service_up)), after(timer.on_unit_inactive, ever(service_down))];
-    once.chain(again.into_iter().flatten().filter(|at| *at > fired)).min()
+    once.chain(again.into_iter().flatten()).min()
 }
 
 #[cfg(test)]
@@ -211,7 +212,8 @@ mod tests {
         check(active, [10, 0, 0, 0], Some(110));
         let every = Timer { on_boot: Some(Span(50)), on_unit_active: Some(Span(100)), ..Timer::default() };
         check(every.clone(), [10, 0, 0, 0], Some(50));
-        check(every, [10, 50, 52, 0], Some(152));
+        check(every.clone(), [10, 50, 52, 0], Some(152));
+        check(every, [10, 60, 0, 0], Some(160));
         let idle = Timer { on_unit_inactive: Some(Span(100)), ..Timer::default() };
         check(idle.clone(), [10, 0, 0, 0], None);
         check(idle, [10, 0, 20, 30], Some(130));

@@ -1,6 +1,6 @@
 //! The snapshot: what is written after each turn, and how a new instance goes on from it.
 //!
-//! Keys: `m` the machine, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's descriptors, `s:UNIT` a service's
+//! Keys: `m` the machine, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's descriptors, `s:UNIT` a service's
 //! store, `c:ID` a waiting caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
 //! others are closed by the new instance, which also ends what was half begun (see [`Machine::adopt`]).
 
@@ -171,6 +171,9 @@ impl Machine {
                 self.tell(&ashlar_control::message::Event::Unit(status));
             }
         }
+        if !jobs.is_empty() {
+            self.snapshot.put("n", &self.core.jobs.last());
+        }
         for id in jobs {
             let key = format!("j:{id}");
             match self.core.jobs.get(id) {
@@ -269,6 +272,8 @@ impl Machine {
         }
         if !first {
             self.adopt(inherited.lost);
+            let last = inherited.records.get("n").and_then(Value::as_u64).unwrap_or(0);
+            self.core.jobs.count_from(last as u32);
             for (id, value) in inherited.named("j:") {
                 self.restore_job(id, value);
             }
