@@ -5,11 +5,14 @@
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 
 /// One process to be started in a container.
+#[expect(dead_code, reason = "the runtime reads them; it is not linked yet")]
 pub struct Request<'a> {
     /// OCI bundle directory.
     pub bundle: &'a str,
-    /// Control group below the root.
+    /// Control group below the root; the bundle's limits apply to it.
     pub group: &'a str,
+    /// Group below that one in which the process runs.
+    pub subgroup: Option<&'a str>,
     /// Command instead of the bundle's own.
     pub command: Option<&'a [String]>,
     pub environment: Vec<(String, String)>,
@@ -17,6 +20,8 @@ pub struct Request<'a> {
     pub own_pid: Vec<&'static str>,
     /// Standard input, output and error.
     pub stdio: [RawFd; 3],
+    /// Standard input is a terminal that the process shall control.
+    pub terminal: bool,
     /// Descriptors from 3 on.
     pub descriptors: Vec<RawFd>,
     /// Enter the namespaces of this process instead of making new ones.

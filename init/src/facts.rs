@@ -18,6 +18,8 @@ pub struct Facts {
     pub version: String,
     /// Monotonic time of init/boot's first instruction.
     pub boot_usec: u64,
+    /// The hardware watchdog, if init/boot left it open for us.
+    pub watchdog_fd: Option<i32>,
 }
 
 impl Facts {

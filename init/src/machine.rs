@@ -28,11 +28,11 @@ use std::time::Duration;
 
 use ashlar_config::unit::Unit;
 use ashlar_control::message::{JobKind, JobMode, Shutdown};
-use ashlar_sys::clock;
 use ashlar_sys::epoll::{self, Epoll, Ready};
 use ashlar_sys::inotify::Inotify;
 use ashlar_sys::signal::{self, Descriptor};
 use ashlar_sys::socket::{self, Kind, Setting};
+use ashlar_sys::{clock, descriptor};
 
 use crate::builtin;
 use crate::control::Connections;
@@ -101,6 +101,8 @@ impl Machine {
         }
         let (wake, writer) = io::pipe()?;
         crate::survival::arm(writer);
+        let first = inherited.is_none();
+        let handed_over = facts.watchdog_fd.filter(|_| first).and_then(|fd| descriptor::adopt(fd).ok());
         let mut inherited = inherited.unwrap_or_default();
         let signals = [SIGINT, SIGTERM, SIGCHLD].into_iter().chain((3..=6).map(signal::real_time));
         let mut machine = Self {
@@ -123,7 +125,7 @@ impl Machine {
             sessions: session::Sessions::default(),
             snapshot: inherited.snapshot()?,
             keys: Keys::default(),
-            watchdog: Watchdog::adopt(inherited.take("watchdog")),
+            watchdog: Watchdog::adopt(inherited.take("watchdog").or(handed_over)),
             going_down: None,
             ready_after: 0,
             reexecute: false,

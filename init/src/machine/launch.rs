@@ -2,11 +2,11 @@
 
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::process::{Command, Stdio};
 
 use ashlar_config::unit::{Body, Output, Service};
-use ashlar_sys::{epoll, host};
+use ashlar_sys::{descriptor, epoll, host};
 
 use super::session::{CONSOLE, Person};
 use super::{Machine, NOTIFY, journal};
@@ -43,6 +43,7 @@ impl Machine {
         }
         if role == Role::Main || role == Role::Pre(0) {
             make_folders(&service)?;
+            delegate(&service, &group)?;
         }
         let command: Option<Vec<String>> = match role {
             Role::Main => None,
@@ -68,10 +69,12 @@ impl Machine {
         let begun = container::begin(&Request {
             bundle: &service.bundle,
             group: &group,
+            subgroup: service.delegate_subgroup.as_deref(),
             command: command.as_deref(),
             environment,
             own_pid,
             stdio: [input.as_raw_fd(), output, output],
+            terminal: service.tty.is_some(),
             descriptors,
             join: inside.then(|| self.core.run(unit).main),
         })?;
@@ -171,13 +174,21 @@ impl Machine {
         let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
         let main = self.core.run(console).main;
         let service = self.core.service(console).filter(|_| main != 0).ok_or("the console container does not run")?;
+        if person.tty {
+            // Whoever made the terminal gave it to the user as its own namespace calls him.
+            let owner = person.uid + service.first_id.unwrap_or(0);
+            fchown(&stdio[0], Some(owner), None)
+                .map_err(|error| format!("cannot give {} the terminal: {error}", person.name))?;
+        }
         let begun = container::begin(&Request {
             bundle: &service.bundle,
             group,
+            subgroup: None,
             command: Some(&arguments),
             environment: person.environment.clone(),
             own_pid: Vec::new(),
             stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
+            terminal: false,
             descriptors: Vec::new(),
             join: Some(main),
         })?;
@@ -186,10 +197,27 @@ impl Machine {
 }
 
 fn open_input(service: &Service) -> Result<OwnedFd, String> {
+    // PID 1 must neither wait for a line's carrier nor become the terminal's owner.
+    const NONBLOCK_NOCTTY: i32 = 0o4000 | 0o400;
     let path = service.tty.as_deref().unwrap_or("/dev/null");
     let mut options = fs::OpenOptions::new();
-    options.read(true).write(service.tty.is_some());
-    options.open(path).map(OwnedFd::from).map_err(|error| format!("cannot open {path}: {error}"))
+    options.read(true).write(service.tty.is_some()).custom_flags(NONBLOCK_NOCTTY);
+    let opened = options.open(path).and_then(|file| descriptor::set_blocking(&file, true).map(|()| file));
+    opened.map(OwnedFd::from).map_err(|error| format!("cannot open {path}: {error}"))
+}
+
+/// Below its own group a delegated unit does as it likes.
+fn delegate(service: &Service, group: &str) -> Result<(), String> {
+    if !service.delegate {
+        return Ok(());
+    }
+    let shift = service.first_id.unwrap_or(0);
+    let (uid, gid) = (Some(service.uid + shift), Some(service.gid + shift));
+    let directory = cgroup::path(group);
+    for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
+        chown(directory.join(name), uid, gid).map_err(|error| format!("cannot delegate {group}: {error}"))?;
+    }
+    Ok(())
 }
 
 /// A program of the host's, in the unit's group.

@@ -1,7 +1,7 @@
 //! The snapshot: what is written after each turn, and how a new instance goes on from it.
 //!
-//! Keys: `m` the machine, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's descriptors, `s:UNIT` a service's
-//! store, `c:ID` a waiting caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
+//! Keys: `m` the machine, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
+//! descriptors, `s:UNIT` a service's store, `c:ID` a caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
 //! others are closed by the new instance, which also ends what was half begun (see [`Machine::adopt`]).
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -47,6 +47,7 @@ pub struct Sessions {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Person<'a> {
     pub name: &'a str,
+    pub uid: u32,
     pub host: bool,
     pub command: &'a [String],
     pub environment: Vec<(String, String)>,
@@ -124,7 +125,7 @@ impl Machine {
         let group = format!("/user.slice/user-{}.slice/session-{number}.scope", caller.uid);
         cgroup::make(&group).map_err(|error| Refusal::Failed { reason: format!("cannot make {group}: {error}") })?;
         let name = if host { "root" } else { &user };
-        let person = Person { name, host, command, environment, tty };
+        let person = Person { name, uid: caller.uid, host, command, environment, tty };
         let pid = self.launch_session(&person, &group, stdio).map_err(|reason| {
             cgroup::remove(&group);
             Refusal::Failed { reason }
@@ -227,7 +228,7 @@ mod tests {
         let check = |host, tty, command: &[&str], expect: &str| {
             let command: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
             let environment = vec![("TERM".to_owned(), "vt100".to_owned())];
-            let person = Person { name: "core", host, command: &command, environment, tty };
+            let person = Person { name: "core", uid: 1000, host, command: &command, environment, tty };
             assert_eq!(person.arguments().join(" "), expect);
         };
         check(true, false, &[], "/bin/bash -l");

@@ -1,7 +1,7 @@
 //! Descriptors that outlived an execve: known by number only, owned by nobody yet.
 
 use std::io;
-use std::os::fd::{FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 /// Takes ownership of an open descriptor and closes it on the next exec. One that is not open is an error.
 ///
@@ -18,6 +18,17 @@ pub fn adopt(fd: RawFd) -> io::Result<OwnedFd> {
 pub fn close_on_exec(fd: RawFd) -> io::Result<()> {
     // SAFETY: takes numbers; a descriptor that is not open is refused.
     crate::result(unsafe { libc::fcntl(fd, libc::F_SETFD, libc::FD_CLOEXEC) })?;
+    Ok(())
+}
+
+/// Makes reads and writes wait (or not) on this open file, for everybody who shares it.
+pub fn set_blocking(fd: &impl AsFd, blocking: bool) -> io::Result<()> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: takes numbers; the descriptor is open for the length of the call.
+    let flags = crate::result(unsafe { libc::fcntl(fd, libc::F_GETFL) })?;
+    let flags = if blocking { flags & !libc::O_NONBLOCK } else { flags | libc::O_NONBLOCK };
+    // SAFETY: as above.
+    crate::result(unsafe { libc::fcntl(fd, libc::F_SETFL, flags) })?;
     Ok(())
 }
 
