@@ -22,7 +22,7 @@ use crate::snapshot::Snapshot;
 const RESUME: &str = "--resume=";
 const ATTEMPT: &str = "--attempt=";
 /// Failures in a row while coming back, after which the snapshot is not believed.
-const ATTEMPTS: u32 = 5;
+const ATTEMPTS: u32 = 25;
 
 static WAKE: AtomicI32 = AtomicI32::new(-1);
 

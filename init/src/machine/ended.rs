@@ -1,6 +1,7 @@
 //! Ends of processes. Each one is looked at, acted on, saved, and only then reaped: a fault in between finds the zombie
 //! again, so that no end is ever lost.
 
+use std::collections::BTreeSet;
 use std::os::fd::AsFd;
 
 use ashlar_sys::child::{self, Ended};
@@ -49,6 +50,13 @@ impl Machine {
     pub(super) fn foreign_end(&mut self, pid: u32) {
         self.foreign.remove(&pid);
         self.core.exited(pid, Exit::Code(0));
+    }
+
+    /// All of our children, dead ones that were not reaped included.
+    pub(super) fn children() -> BTreeSet<u32> {
+        let own = std::process::id();
+        let list = std::fs::read_to_string(format!("/proc/{own}/task/{own}/children")).unwrap_or_default();
+        list.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
     }
 
     /// Whether a process is a child of ours.

@@ -271,13 +271,14 @@ impl Machine {
             self.restore_caller(id, value);
         }
         if !first {
-            self.adopt(inherited.lost);
             let last = inherited.records.get("n").and_then(Value::as_u64).unwrap_or(0);
             self.core.jobs.count_from(last as u32);
             for (id, value) in inherited.named("j:") {
                 self.restore_job(id, value);
             }
             self.core.resume(inherited.machine.started_up);
+            // Behind the jobs: what it finds out ends some of them.
+            self.adopt(inherited.lost);
             self.log.say(log::WARNING, None, "executed anew, with every service still running");
         }
         self.save_machine();
@@ -353,6 +354,7 @@ impl Machine {
     /// `lost`: nothing is known of how far they were; who runs is ready.
     fn adopt(&mut self, lost: bool) {
         let own = fs::read_link("/proc/self/exe").ok();
+        let ours = Self::children();
         for unit in self.core.graph.ids().collect::<Vec<_>>() {
             if self.core.service(unit).is_none() {
                 continue;
@@ -368,10 +370,10 @@ impl Machine {
             let begun =
                 matches!(run.sub, Sub::Dead | Sub::Failed | Sub::AutoRestart | Sub::Start | Sub::AutoRestartQueued);
             if !(headless && begun) {
-                self.check_foreign(unit);
+                self.check_main(unit, &ours);
                 continue;
             }
-            let children: Vec<u32> = cgroup::processes(&group).into_iter().filter(|pid| Self::is_child(*pid)).collect();
+            let children: Vec<u32> = cgroup::processes(&group).into_iter().filter(|pid| ours.contains(pid)).collect();
             let executed = |pid: &u32| fs::read_link(format!("/proc/{pid}/exe")).ok() != own;
             match children.first().filter(|pid| children.len() == 1 && executed(pid)) {
                 Some(pid) => self.adopt_main(unit, *pid, lost),
@@ -387,10 +389,10 @@ impl Machine {
         self.core.adopt(unit, pid, is_init, ready);
     }
 
-    /// A main process that is not our child has to be watched anew.
-    fn check_foreign(&mut self, unit: UnitId) {
+    /// A main process that is not our child has to be watched anew; one that was being set up is looked at.
+    fn check_main(&mut self, unit: UnitId, ours: &BTreeSet<u32>) {
         let main = self.core.run(unit).main;
-        if main != 0 && !Self::is_child(main) {
+        if main != 0 && !ours.contains(&main) {
             self.watch_foreign(main);
         }
         // An end of set-up that nobody told us of: it has executed its program, or its end is on the way.
