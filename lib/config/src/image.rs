@@ -1,0 +1,113 @@
+//! Images: `images/NAME.toml` as written ([`ImageFile`]) and as the builder works with it ([`Image`]).
+//!
+//! A file inherits from a list of files, each of which may inherit in turn: lists are appended in that order (the
+//! inherited first), single values of the later file win. Not here: what packages and units hold, and reading files.
+
+mod file;
+mod inherit;
+
+pub use file::*;
+pub use inherit::resolve;
+
+use serde::{Deserialize, Serialize};
+
+use crate::quantity::Size;
+
+/// An image with everything that it inherited; ships inside the image as `/usr/share/ashlar/image.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Image {
+    /// Name of the image and of its output folder.
+    pub name: String,
+    /// Version: letters, digits and `.-~^`, short enough for a boot entry's name.
+    pub version: String,
+    /// Suites, the image's own first.
+    pub suites: Vec<String>,
+    /// Components of the suites.
+    pub components: Vec<String>,
+    /// Packages of the machine's root.
+    pub packages: Vec<String>,
+    /// Packages that are left out everywhere, though others depend on them.
+    pub exclude: Vec<String>,
+    /// Paths that are left out everywhere: `*` matches within a component, `**` over several.
+    pub drop: Vec<String>,
+    /// Folder names of the units, in order.
+    pub units: Vec<Named>,
+    /// Folders that hold the units' folders; the first that has one wins.
+    pub unit_folders: Vec<String>,
+    /// The kernel.
+    pub kernel: Kernel,
+    /// The disk.
+    pub disk: Disk,
+}
+
+/// A name and where it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Named {
+    /// The name.
+    pub name: String,
+    /// File.
+    pub file: String,
+    /// Line in it, counted from 1.
+    pub line: usize,
+}
+
+/// The kernel of an image, for all architectures.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Kernel {
+    /// Command line, after `roothash=`.
+    pub parameters: Vec<String>,
+    /// Modules, by name, that the first stage loads before it looks for the disk.
+    pub initramfs_modules: Vec<String>,
+    /// Modules to keep in the root, as globs on their path below `kernel/`; all if empty.
+    pub modules: Vec<String>,
+    /// On x86-64.
+    #[serde(rename = "x86_64")]
+    pub x86_64: ArchKernel,
+    /// On arm64.
+    pub aarch64: ArchKernel,
+}
+
+/// What differs between architectures; lists come after the common ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct ArchKernel {
+    /// Package of the kernel: the one with the image, or one that depends on it.
+    pub package: Option<String>,
+    /// See [`Kernel::parameters`].
+    pub parameters: Vec<String>,
+    /// See [`Kernel::initramfs_modules`].
+    pub initramfs_modules: Vec<String>,
+}
+
+/// Sizes on the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Disk {
+    /// EFI system partition.
+    pub esp_size: Size,
+    /// Each of the two root partitions; the hash tree's is 1/64 of it.
+    pub slot_size: Size,
+}
+
+impl Kernel {
+    /// The part for an architecture, by the kernel's name of it.
+    pub fn of(&self, arch: &str) -> &ArchKernel {
+        if arch == "aarch64" { &self.aarch64 } else { &self.x86_64 }
+    }
+
+    /// The command line's words for an architecture.
+    pub fn parameters_of(&self, arch: &str) -> Vec<&str> {
+        both(&self.parameters, &self.of(arch).parameters)
+    }
+
+    /// The first stage's modules for an architecture.
+    pub fn initramfs_modules_of(&self, arch: &str) -> Vec<&str> {
+        both(&self.initramfs_modules, &self.of(arch).initramfs_modules)
+    }
+}
+
+fn both<'a>(common: &'a [String], own: &'a [String]) -> Vec<&'a str> {
+    common.iter().chain(own).map(String::as_str).collect()
+}
