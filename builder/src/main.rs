@@ -1,5 +1,43 @@
-//! ashlar.
+//! `ashlar`: from an image's definition to a disk that boots. Runs on the building machine, never as root.
+//!
+//! The way of an image: [`sources`] (what people wrote) → [`locking`] and [`debian`] (which packages, pinned, fetched,
+//! unpacked) → [`recipe`] (the steps from there to a disk). Errors are printed here, once, with their whole chain.
 
+mod cli;
 mod debian;
+mod locking;
+mod sources;
 
-fn main() {}
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use ashlar_fetch::Cache;
+use clap::Parser;
+
+use cli::{Cli, Command, LockArgs};
+use sources::Sources;
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Lock(args) => lock(&args),
+        Command::Build(_) | Command::Sandbox(_) => Ok(()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn lock(args: &LockArgs) -> anyhow::Result<()> {
+    let sources = Sources::read(&args.image.image)?;
+    let folder = args.image.cache()?.join("blobs");
+    let cache = Cache::open(&folder).with_context(|| format!("open the cache {}", folder.display()))?;
+    let mirror = args.image.mirror.as_deref();
+    for (path, packages) in locking::renew(&sources, args.image.arch()?, mirror, &cache, &args.trust())? {
+        println!("{}: {packages} packages", path.display());
+    }
+    Ok(())
+}
