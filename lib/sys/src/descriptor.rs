@@ -21,6 +21,14 @@ pub fn close_on_exec(fd: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Leaves it open over the next exec; returns the number that the next program finds it under.
+pub fn keep_on_exec(fd: &impl AsFd) -> io::Result<RawFd> {
+    let fd = fd.as_fd().as_raw_fd();
+    // SAFETY: takes numbers; the descriptor is open for the length of the call.
+    crate::result(unsafe { libc::fcntl(fd, libc::F_SETFD, 0) })?;
+    Ok(fd)
+}
+
 /// Makes reads and writes wait (or not) on this open file, for everybody who shares it.
 pub fn set_blocking(fd: &impl AsFd, blocking: bool) -> io::Result<()> {
     let fd = fd.as_fd().as_raw_fd();

@@ -15,6 +15,8 @@ pub const NO_DEVICES: u64 = libc::MS_NODEV;
 pub const NO_EXEC: u64 = libc::MS_NOEXEC;
 /// Change the flags of what is mounted.
 pub const REMOUNT: u64 = libc::MS_REMOUNT;
+/// Moves what is mounted at the source.
+pub const MOVE: u64 = libc::MS_MOVE;
 /// Times of access are rarely written.
 pub const RELATIVE_TIME: u64 = libc::MS_RELATIME;
 /// Times of access are written only when strict.
