@@ -1,0 +1,17 @@
+//! The bytes that one side of Ashlar writes and another reads: partition tables, file systems, hash trees, boot
+//! images. The builder writes them, init/boot and the updater read them, tests hold both against foreign tools.
+//!
+//! Pure: bytes, `Read`, `Write` and `Seek` in, values out. Nothing here opens a file by its path, calls the
+//! system, or knows what an image consists of. What is read is not trusted: every size has a named limit.
+//!
+//! Written here and not taken from crates. `gpt` writes random GUIDs unless told otherwise and cannot move its
+//! backup table to the end of a disk that grew; `fatfs` allocates while it writes, a sector at a time, where
+//! this builder knows the whole tree before and wants every file in one piece. Both would be a good part of the
+//! first stage's size.
+
+mod crc32;
+pub mod erofs;
+mod field;
+pub mod gpt;
+pub mod uuid;
+pub mod verity;
