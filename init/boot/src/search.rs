@@ -19,7 +19,8 @@ use crate::slot::{Look, Slot, look};
 const LIMIT: Duration = Duration::from_secs(30);
 /// How long the loader's disk is waited for when another one has the same root.
 const GRACE: Duration = Duration::from_secs(3);
-const PAUSE: Duration = Duration::from_millis(20);
+/// Between two looks: soon at first, and never so often that looking is all that the machine does.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(500));
 /// Devices that hold no disk of ours, or that are slow to say so.
 const IGNORED: [&str; 6] = ["loop", "ram", "zram", "dm-", "md", "fd"];
 /// Digits of a root hash that are enough for people.
@@ -48,7 +49,7 @@ pub fn find(wanted: RootHash, loader: Option<Uuid>) -> Result<Slot, Error> {
             let (wanted, found) = (short(wanted), describe(&looked));
             return Err(Error::NoRoot { seconds: LIMIT.as_secs(), wanted, found });
         }
-        thread::sleep(PAUSE);
+        thread::sleep((started.elapsed() / 8).clamp(PAUSES.0, PAUSES.1));
     }
 }
 

@@ -25,6 +25,8 @@ impl Kmsg {
             let mut record = format!("<{}>{source}: {line}", DAEMON << 3 | level);
             let end = (0..=LINE_LIMIT.min(record.len())).rev().find(|end| record.is_char_boundary(*end));
             record.truncate(end.unwrap_or(0));
+            // Without an end the kernel keeps it back until the next record, in case that one continues it.
+            record.push('\n');
             let _ = self.0.write_all(record.as_bytes());
         }
     }
