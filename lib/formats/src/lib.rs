@@ -9,9 +9,12 @@
 //! this builder knows the whole tree before and wants every file in one piece. Both would be a good part of the
 //! first stage's size.
 
+pub mod cpio;
 mod crc32;
 pub mod erofs;
+pub mod fat;
 mod field;
 pub mod gpt;
+pub mod pe;
 pub mod uuid;
 pub mod verity;
