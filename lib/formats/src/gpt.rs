@@ -192,6 +192,20 @@ impl Table {
         Ok(n + 1)
     }
 
+    /// Gives a partition another label; one that is not there is left alone.
+    ///
+    /// # Errors
+    /// The label is too long.
+    pub fn rename(&mut self, number: usize, name: &str) -> Result<(), Error> {
+        if name.encode_utf16().count() > MAX_NAME {
+            return Err(Error::Name(name.to_owned()));
+        }
+        if let Some(Some(partition)) = number.checked_sub(1).and_then(|n| self.entries.get_mut(n)) {
+            name.clone_into(&mut partition.name);
+        }
+        Ok(())
+    }
+
     /// Gives the last partition on the disk the free sectors behind it. Returns its number if it grew.
     pub fn grow_last(&mut self) -> Option<usize> {
         let alignment = ALIGNMENT / self.sector_bytes;
