@@ -1,0 +1,186 @@
+//! The virtual machine that images are booted in: UEFI, virtio, a network that is nobody else's.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, anyhow};
+
+use crate::accelerator::Accelerator;
+use crate::arch::Arch;
+use crate::tool;
+
+/// A disk of the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Drive {
+    /// The file.
+    pub path: PathBuf,
+    /// `raw` or `qcow2`.
+    pub format: String,
+    /// Writes are forgotten when QEMU ends.
+    pub snapshot: bool,
+}
+
+/// A network card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// QEMU's own network with its DHCP server; the guest's port 22 on a port of 127.0.0.1.
+    User {
+        /// Port for SSH.
+        ssh_port: u16,
+        /// Nothing but the forwarded port reaches the guest, and it reaches nobody.
+        restricted: bool,
+    },
+    /// Ethernet frames as datagrams to a peer of ours (see [`crate::peer`]).
+    Peer {
+        /// Where the peer listens.
+        peer_port: u16,
+        /// Where QEMU listens.
+        own_port: u16,
+    },
+}
+
+/// Where the serial console goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Console {
+    /// QEMU's standard input and output.
+    Pipe,
+    /// A person's terminal, with QEMU's monitor behind Ctrl-a c.
+    Terminal,
+}
+
+/// What is booted and on what.
+#[derive(Debug, Clone)]
+pub struct Launch {
+    /// Architecture.
+    pub arch: Arch,
+    /// What runs it.
+    pub accelerator: Accelerator,
+    /// Memory in MiB.
+    pub memory: u32,
+    /// Processors.
+    pub cpus: u32,
+    /// Disks; the first one is booted.
+    pub drives: Vec<Drive>,
+    /// Network cards, in order.
+    pub networks: Vec<Network>,
+    /// Serial console.
+    pub console: Console,
+    /// End QEMU when the guest reboots.
+    pub no_reboot: bool,
+    /// What the guest's clock shows at the start, such as `2020-01-01T00:00:00`; this host's time if absent.
+    pub clock: Option<String>,
+    /// Kernel, initramfs and command line to start without firmware.
+    pub direct: Option<(PathBuf, PathBuf, String)>,
+    /// QEMU's remaining arguments.
+    pub extra: Vec<String>,
+}
+
+impl Launch {
+    /// A machine with one disk.
+    pub fn new(arch: Arch, disk: &Path) -> Self {
+        let drive = Drive { path: disk.into(), format: "raw".into(), snapshot: false };
+        Self {
+            arch,
+            accelerator: Accelerator::of(arch),
+            memory: 1024,
+            cpus: 1,
+            drives: vec![drive],
+            networks: Vec::new(),
+            console: Console::Pipe,
+            no_reboot: false,
+            clock: None,
+            direct: None,
+            extra: Vec::new(),
+        }
+    }
+
+    /// QEMU's command line. The firmware's variables and the QMP socket (`qmp`) live in `folder`, which becomes QEMU's
+    /// working folder.
+    pub fn command(&self, folder: &Path) -> Result<Command> {
+        let mut command = tool::command(self.arch.qemu());
+        command.current_dir(folder);
+        command.args(["-nodefaults", "-no-user-config", "-display", "none", "-rtc"]);
+        command.arg(format!("base={},clock=host", self.clock.as_deref().unwrap_or("utc")));
+        command.args(self.machine());
+        command.args(["-m", &self.memory.to_string(), "-smp", &self.cpus.to_string()]);
+        match &self.direct {
+            Some((kernel, initramfs, line)) => {
+                command.arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs).args(["-append", line]);
+            }
+            None => {
+                command.args(self.firmware(folder)?);
+            }
+        }
+        command.args(["-device", "virtio-rng-pci", "-qmp", "unix:qmp,server=on,wait=off"]);
+        for (index, drive) in self.drives.iter().enumerate() {
+            command.args(drive_arguments(index, drive));
+        }
+        for (index, network) in self.networks.iter().enumerate() {
+            command.args(network_arguments(index, network));
+        }
+        command.args(match self.console {
+            Console::Pipe => ["-serial", "stdio"],
+            Console::Terminal => ["-serial", "mon:stdio"],
+        });
+        if self.no_reboot {
+            command.arg("-no-reboot");
+        }
+        command.args(&self.extra);
+        Ok(command)
+    }
+
+    fn machine(&self) -> Vec<String> {
+        let accelerator = self.accelerator.name();
+        let (machine, emulated) = match self.arch {
+            Arch::X86_64 => ("q35,smm=off", "Nehalem"),
+            Arch::Aarch64 => ("virt,gic-version=3", "cortex-a57"),
+        };
+        let cpu = if self.accelerator == Accelerator::Kvm { "host" } else { emulated };
+        ["-machine", machine, "-accel", accelerator, "-cpu", cpu].map(str::to_owned).into()
+    }
+
+    fn firmware(&self, folder: &Path) -> Result<Vec<String>> {
+        let missing = || anyhow!("no UEFI for {} here: `cargo xtask setup` installs it", self.arch);
+        let firmware = self.arch.firmware().ok_or_else(missing)?;
+        let Some(template) = firmware.variables else {
+            return Ok(vec!["-bios".into(), firmware.code.display().to_string()]);
+        };
+        let variables = folder.join("variables.fd");
+        if !variables.exists() {
+            fs::copy(&template, &variables).with_context(|| format!("cannot copy {}", template.display()))?;
+        }
+        let flash = |unit: u32, path: &Path, options: &str| {
+            format!("if=pflash,format=raw,unit={unit},file={}{options}", path.display())
+        };
+        let (code, variables) = (flash(0, &firmware.code, ",readonly=on"), flash(1, &variables, ""));
+        Ok(vec!["-drive".into(), code, "-drive".into(), variables])
+    }
+}
+
+fn drive_arguments(index: usize, drive: &Drive) -> [String; 4] {
+    let mut backend = format!("if=none,id=disk{index},format={},file={}", drive.format, drive.path.display());
+    // The host's cache is enough: what a story proves about cut power it proves by ending QEMU, not this host.
+    backend += ",cache=unsafe,discard=unmap";
+    if drive.snapshot {
+        backend += ",snapshot=on";
+    }
+    let device = format!("virtio-blk-pci,drive=disk{index},bootindex={index}");
+    ["-drive".into(), backend, "-device".into(), device]
+}
+
+fn network_arguments(index: usize, network: &Network) -> [String; 4] {
+    let mut backend = String::new();
+    let _ = match network {
+        Network::User { ssh_port, restricted } => {
+            let restrict = if *restricted { "on" } else { "off" };
+            write!(backend, "user,id=net{index},restrict={restrict},hostfwd=tcp:127.0.0.1:{ssh_port}-:22")
+        }
+        Network::Peer { peer_port, own_port } => {
+            write!(backend, "socket,id=net{index},udp=127.0.0.1:{peer_port},localaddr=127.0.0.1:{own_port}")
+        }
+    };
+    let device = format!("virtio-net-pci,netdev=net{index},mac=52:54:00:00:00:{:02x},romfile=", index + 1);
+    ["-netdev".into(), backend, "-device".into(), device]
+}

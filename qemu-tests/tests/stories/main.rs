@@ -1,0 +1,1 @@
+//! The promises, in virtual machines. Started by `cargo xtask test`.

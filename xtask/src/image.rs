@@ -1,0 +1,118 @@
+//! `image`: our programs for the machine, the builder for this host, and then the builder's work. Cargo and the builder
+//! both know what has changed, so a second run makes nothing anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use ashlar_qemu_tests::arch::Arch;
+
+use crate::step::{cargo, run, say};
+use crate::{project, setup};
+
+/// Arguments of `image`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Image: a file of `images/` without its ending
+    #[arg(default_value = "base")]
+    name: String,
+    /// Architecture of the machine: x86_64 or aarch64
+    #[arg(long, default_value_t = Arch::host())]
+    arch: Arch,
+    /// Version that the image carries
+    #[arg(long)]
+    version: Option<String>,
+}
+
+/// Crates whose programs go into an image, and the programs.
+const PACKAGES: [&str; 4] = ["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-os"];
+const PROGRAMS: [&str; 6] = ["boot", "state", "init", "provision", "os", "login"];
+
+/// The verb.
+pub fn main(options: &Options) -> Result<()> {
+    setup::ensure(&setup::to_build(options.arch))?;
+    let folder = build(&options.name, options.arch, options.version.as_deref())?;
+    println!("{}", folder.display());
+    Ok(())
+}
+
+/// Builds an image and returns the folder that it is in.
+pub fn build(name: &str, arch: Arch, version: Option<&str>) -> Result<PathBuf> {
+    let definition = project::root().join("images").join(format!("{name}.toml"));
+    if !definition.exists() {
+        bail!("{} does not exist: there is no image {name}", definition.display());
+    }
+    setup::ensure_target(arch)?;
+    let programs = programs(arch)?;
+    let builder = builder()?;
+    let folder = project::image(name, arch);
+    say(&format!("image {name} for {}", arch.name()));
+    let mut command = std::process::Command::new(builder);
+    command.current_dir(project::root());
+    command.arg("build").arg(&definition).args(["--arch", arch.name()]);
+    command.arg("--programs").arg(programs).arg("--output").arg(&folder);
+    if let Some(version) = version {
+        command.args(["--version", version]);
+    }
+    run(&mut command)?;
+    Ok(folder)
+}
+
+/// The builder for this host.
+pub fn builder() -> Result<PathBuf> {
+    say("builder");
+    run(cargo().args(["build", "--release", "--package", "ashlar"]))?;
+    Ok(project::target().join("release/ashlar"))
+}
+
+/// Our programs, linked statically, in a folder of their own.
+pub fn programs(arch: Arch) -> Result<PathBuf> {
+    say(&format!("programs for {}", arch.name()));
+    let mut command = cargo();
+    command.args(["build", "--profile", "image", "--target", arch.target()]);
+    command.args(PACKAGES.into_iter().flat_map(|package| ["--package", package]));
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags()?);
+    let mut made = project::target();
+    if arch != Arch::host() {
+        command.env(format!("CARGO_TARGET_{}_LINKER", arch.target().replace('-', "_").to_uppercase()), arch.linker());
+    }
+    if let Some(compiler) = setup::compiler(arch) {
+        // Another compiler gets a folder of its own: in one folder each would throw away what the other made.
+        made.push("debian-rustc");
+        command.env("RUSTC", compiler).env("CARGO_TARGET_DIR", &made).arg("--ignore-rust-version");
+    }
+    run(&mut command)?;
+    made.extend([arch.target(), "image"]);
+    let folder = project::programs(arch);
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    for program in PROGRAMS {
+        place(&made.join(program), &folder.join(program))?;
+    }
+    Ok(folder)
+}
+
+/// Static linking, and no path of this machine in what is built: the same sources give the same bytes anywhere.
+fn flags() -> Result<String> {
+    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+    flags.push(format!("--remap-path-prefix={}=/ashlar", project::root().display()));
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    let registries = home.and_then(|home| fs::read_dir(home.join("registry/src")).ok());
+    for registry in registries.into_iter().flatten().flatten() {
+        flags.push(format!("--remap-path-prefix={}=/registry", registry.path().display()));
+    }
+    match flags.iter().find(|flag| flag.contains(' ')) {
+        Some(flag) => bail!("{flag} has a blank: build from a folder without blanks in its path"),
+        None => Ok(flags.join(" ")),
+    }
+}
+
+/// Copies a program unless it is there already.
+fn place(from: &Path, to: &Path) -> Result<()> {
+    let bytes = fs::read(from).with_context(|| format!("cannot read {}", from.display()))?;
+    if fs::read(to).is_ok_and(|there| there == bytes) {
+        return Ok(());
+    }
+    fs::copy(from, to).with_context(|| format!("cannot write {}", to.display()))?;
+    Ok(())
+}

@@ -1,0 +1,105 @@
+//! `test`: setup, tidy, unit tests, images, then the stories in virtual machines. A part that fails does not keep the
+//! others from running, except that there are no stories without images. The last line counts what all of them did.
+
+pub mod tally;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+use ashlar_qemu_tests::accelerator::Accelerator;
+use ashlar_qemu_tests::arch::Arch;
+use ashlar_qemu_tests::{ACCELERATOR_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, tool};
+
+use crate::step::{cargo, say};
+use crate::{image, project, setup, tidy};
+use tally::Tally;
+
+/// Virtual machines at the same time.
+const MACHINES: &str = "2";
+const STORIES: &str = "ashlar-qemu-tests";
+
+/// Arguments of `test`.
+#[derive(Debug, clap::Args)]
+pub struct Options {
+    /// Run only what has this in its name; tidy is left out then
+    filter: Option<String>,
+}
+
+/// The verb.
+pub fn main(options: &Options) -> Result<()> {
+    setup::everything()?;
+    let mut tally = Tally::default();
+    let filter = options.filter.as_deref();
+    if filter.is_none() {
+        say("tidy");
+        tally += tidy::run();
+    }
+    say("unit tests");
+    tally += runner(&["--workspace"], filter, None)?;
+    if is_wanted(filter)? {
+        tally += stories(filter)?;
+    }
+    println!("\n{tally}");
+    match tally.failed {
+        0 if tally.passed == 0 => bail!("nothing has {} in its name", filter.unwrap_or_default()),
+        0 => Ok(()),
+        failed => bail!("{failed} failed"),
+    }
+}
+
+/// Whether any story is asked for: images are expensive.
+fn is_wanted(filter: Option<&str>) -> Result<bool> {
+    let Some(filter) = filter else { return Ok(true) };
+    let mut list = cargo();
+    list.args(["test", "--quiet", "--package", STORIES, "--features", "stories", "--test", "stories"]);
+    let names = crate::step::output(list.args(["--", "--list", "--format", "terse", filter]))?;
+    Ok(names.lines().any(|line| line.ends_with(": test")))
+}
+
+fn stories(filter: Option<&str>) -> Result<Tally> {
+    let mut environment = vec![
+        (ACCELERATOR_VARIABLE.to_owned(), Accelerator::of(Arch::host()).name().into()),
+        (LOGS_VARIABLE.to_owned(), project::target().join("vm-logs").into_os_string()),
+    ];
+    for arch in Arch::ALL {
+        match image::build("base", arch, None) {
+            Ok(folder) => {
+                let variable = format!("{IMAGE_VARIABLE}{}", arch.name().to_uppercase());
+                environment.push((variable, folder.into_os_string()));
+            }
+            Err(error) => {
+                eprintln!("error: no image for {arch}: {error:#}");
+                return Ok(Tally { passed: 0, failed: 1 });
+            }
+        }
+    }
+    say(&format!("stories, {MACHINES} machines at a time, under {}", environment[0].1.to_string_lossy()));
+    let _ = std::fs::remove_dir_all(project::target().join("vm-logs"));
+    let what = ["--package", STORIES, "--features", "stories", "--test", "stories"];
+    runner(&what, filter, Some(&environment))
+}
+
+/// Runs tests by nextest where it is installed, and by Cargo's own runner elsewhere. With an environment they are stories.
+fn runner(what: &[&str], filter: Option<&str>, environment: Option<&[(String, std::ffi::OsString)]>) -> Result<Tally> {
+    let nextest = tool::find("cargo-nextest").is_some();
+    let mut command = cargo();
+    match nextest {
+        true => command.args(["nextest", "run", "--no-fail-fast", "--no-tests=pass"]).args(what),
+        false => command.args(["test", "--no-fail-fast"]).args(what),
+    };
+    if let Some(environment) = environment {
+        command.envs(environment.iter().map(|(name, value)| (name, value)));
+        limit_machines(&mut command, nextest);
+    } else if !nextest {
+        command.arg("--");
+    }
+    command.args(filter);
+    tally::count(command)
+}
+
+fn limit_machines(command: &mut Command, nextest: bool) {
+    match nextest {
+        true => command.args(["--test-threads", MACHINES, "--success-output", "final", "--final-status-level", "slow"]),
+        false => command.args(["--", "--test-threads", MACHINES]),
+    };
+}
