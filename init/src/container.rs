@@ -2,11 +2,17 @@
 //!
 //! The runtime forks and returns at once; how the set-up went comes later over a descriptor.
 
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::BorrowedFd;
+use std::path::Path;
+
+use ashlar_runtime::Bundle;
+
+use crate::cgroup;
 
 /// One process to be started in a container.
-#[expect(dead_code, reason = "the runtime reads them; it is not linked yet")]
 pub struct Request<'a> {
+    /// What the container is called.
+    pub id: &'a str,
     /// OCI bundle directory.
     pub bundle: &'a str,
     /// Control group below the root; the bundle's limits apply to it.
@@ -19,13 +25,15 @@ pub struct Request<'a> {
     /// Variables whose value is the process's own number, as it sees itself.
     pub own_pid: Vec<&'static str>,
     /// Standard input, output and error.
-    pub stdio: [RawFd; 3],
+    pub stdio: [BorrowedFd<'a>; 3],
     /// Standard input is a terminal that the process shall control.
     pub terminal: bool,
     /// Descriptors from 3 on.
-    pub descriptors: Vec<RawFd>,
+    pub descriptors: Vec<BorrowedFd<'a>>,
     /// Enter the namespaces of this process instead of making new ones.
     pub join: Option<u32>,
+    /// A person reads its standard error: what fails is to be written there, too.
+    pub tell: bool,
 }
 
 /// A process that was forked.
@@ -38,21 +46,37 @@ pub struct Begun {
 
 /// A set-up that is under way.
 #[derive(Debug)]
-pub struct Setup(OwnedFd);
+pub struct Setup(ashlar_runtime::Setup);
 
 impl Setup {
     /// Readable when there is something to say.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
-        std::os::fd::AsFd::as_fd(&self.0)
+        self.0.descriptor()
     }
 
     /// Executed, or which step failed and why; `None`: not yet.
     pub fn outcome(&mut self) -> Option<Result<(), String>> {
-        None
+        self.0.outcome().map(|outcome| outcome.map_err(|error| error.to_string()))
     }
 }
 
 /// Forks the process.
 pub fn begin(request: &Request<'_>) -> Result<Begun, String> {
-    Err(format!("cannot start {}: this build has no container runtime", request.bundle))
+    let bundle = Bundle::load(Path::new(request.bundle)).map_err(|error| error.to_string())?;
+    let begun = ashlar_runtime::begin(&ashlar_runtime::Request {
+        bundle: &bundle,
+        id: request.id,
+        group: Some(&cgroup::path(request.group)),
+        subgroup: request.subgroup,
+        command: request.command,
+        environment: &request.environment,
+        own_pid: &request.own_pid,
+        stdio: request.stdio,
+        terminal: request.terminal,
+        descriptors: &request.descriptors,
+        join: request.join,
+        tell: request.tell,
+    });
+    let begun = begun.map_err(|error| error.to_string())?;
+    Ok(Begun { pid: begun.pid, is_init: begun.is_init, setup: Setup(begun.setup) })
 }

@@ -1,7 +1,7 @@
 //! Starting a unit's processes: its folders, its environment, where it writes, the descriptors that it gets.
 
 use std::fs;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::process::{Command, Stdio};
 
@@ -54,7 +54,7 @@ impl Machine {
         let sink = journal::open(&name, service.output).map_err(|error| format!("cannot open its output: {error}"))?;
         let input: OwnedFd = open_input(&service)?;
         let tty = service.output == Output::Tty;
-        let output = if tty { input.as_raw_fd() } else { sink.fd.as_raw_fd() };
+        let output = if tty { input.as_fd() } else { sink.fd.as_fd() };
         let mut environment = self.environment(unit, &service, role);
         environment.extend(sink.journal_stream.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
         let mut own_pid = vec!["SYSTEMD_EXEC_PID"];
@@ -67,16 +67,18 @@ impl Machine {
         }
         let inside = matches!(role, Role::Reload | Role::Health);
         let begun = container::begin(&Request {
+            id: &name,
             bundle: &service.bundle,
             group: &group,
             subgroup: service.delegate_subgroup.as_deref(),
             command: command.as_deref(),
             environment,
             own_pid,
-            stdio: [input.as_raw_fd(), output, output],
-            terminal: service.tty.is_some(),
+            stdio: [input.as_fd(), output, output],
+            terminal: service.tty.is_some() && !inside,
             descriptors,
             join: inside.then(|| self.core.run(unit).main),
+            tell: false,
         })?;
         Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: Some(begun.setup) })
     }
@@ -138,16 +140,16 @@ impl Machine {
     }
 
     /// Sockets in the order of their units, then the store; with their names in the environment.
-    fn passed(&self, unit: UnitId, environment: &mut Vec<(String, String)>) -> Vec<RawFd> {
+    fn passed(&self, unit: UnitId, environment: &mut Vec<(String, String)>) -> Vec<BorrowedFd<'_>> {
         let sockets = self.core.graph[unit]
             .triggers
             .iter()
             .filter(|other| matches!(self.core.graph[**other].unit.body, Body::Socket { .. }));
         let ports = sockets.filter_map(|socket| self.ports.get(socket)).flatten();
-        let ports = ports.map(|port| (port.name.as_str(), port.fd.as_raw_fd()));
+        let ports = ports.map(|port| (port.name.as_str(), port.fd.as_fd()));
         let stored = self.stores.get(&unit).into_iter().flatten();
-        let stored = stored.map(|stored| (stored.name.as_str(), stored.fd.as_raw_fd()));
-        let (names, descriptors): (Vec<&str>, Vec<RawFd>) = ports.chain(stored).unzip();
+        let stored = stored.map(|stored| (stored.name.as_str(), stored.fd.as_fd()));
+        let (names, descriptors): (Vec<&str>, Vec<BorrowedFd<'_>>) = ports.chain(stored).unzip();
         if !descriptors.is_empty() {
             environment.push(("LISTEN_FDS".to_owned(), descriptors.len().to_string()));
             environment.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
@@ -161,7 +163,7 @@ impl Machine {
         person: &Person<'_>,
         group: &str,
         stdio: [OwnedFd; 3],
-    ) -> Result<u32, String> {
+    ) -> Result<(u32, Option<Setup>), String> {
         let arguments = person.arguments();
         if person.host {
             let mut command = Command::new(&arguments[0]);
@@ -169,30 +171,32 @@ impl Machine {
             command.args(&arguments[1..]).stdin(input).stdout(output).stderr(error).current_dir("/root");
             command.env_clear().envs(person.environment.iter().cloned());
             command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
-            return spawn(&mut command, group);
+            return spawn(&mut command, group).map(|pid| (pid, None));
         }
         let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
         let main = self.core.run(console).main;
         let service = self.core.service(console).filter(|_| main != 0).ok_or("the console container does not run")?;
         if person.tty {
-            // Whoever made the terminal gave it to the user as its own namespace calls him.
-            let owner = person.uid + service.first_id.unwrap_or(0);
-            fchown(&stdio[0], Some(owner), None)
-                .map_err(|error| format!("cannot give {} the terminal: {error}", person.name))?;
+            // Whoever made the terminal gave it to the user as its own namespace calls him. One that belongs to another
+            // user namespace can have no owner of ours; it works without.
+            let _ = fchown(&stdio[0], Some(person.uid + service.first_id.unwrap_or(0)), None);
         }
+        let [input, output, error] = &stdio;
         let begun = container::begin(&Request {
+            id: CONSOLE,
             bundle: &service.bundle,
             group,
             subgroup: None,
             command: Some(&arguments),
             environment: person.environment.clone(),
             own_pid: Vec::new(),
-            stdio: [0, 1, 2].map(|at: usize| stdio[at].as_raw_fd()),
-            terminal: false,
+            stdio: [input.as_fd(), output.as_fd(), error.as_fd()],
+            terminal: person.tty,
             descriptors: Vec::new(),
             join: Some(main),
+            tell: true,
         })?;
-        Ok(begun.pid)
+        Ok((begun.pid, Some(begun.setup)))
     }
 }
 

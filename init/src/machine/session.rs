@@ -12,6 +12,7 @@ use super::Machine;
 use super::calls::{Answer, Caller};
 use crate::accounts::Accounts;
 use crate::cgroup;
+use crate::container::Setup;
 use crate::control::Waiting;
 use crate::core::state::Exit;
 use crate::log;
@@ -41,6 +42,8 @@ struct Session {
 pub struct Sessions {
     sessions: BTreeMap<u32, Session>,
     last: u32,
+    /// What those in a container have to say of their set-up, by process.
+    setups: BTreeMap<u32, Setup>,
 }
 
 /// What runs in a session.
@@ -67,13 +70,17 @@ impl Person<'_> {
                     arguments.extend(["-w".into(), keep.join(",")]);
                 }
                 if !command.is_empty() {
-                    arguments.extend(["-c".into(), command.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" ")]);
+                    // `-c` would start a new session, without the terminal.
+                    arguments.extend([
+                        "--session-command".into(),
+                        command.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" "),
+                    ]);
                 }
                 arguments
             }
         };
-        if self.tty {
-            // A session of its own that takes the terminal, whoever had it.
+        if self.tty && self.host {
+            // A session of its own that takes the terminal, whoever had it. The runtime does that for containers.
             arguments.splice(0..0, ["/usr/bin/setsid".to_owned(), "--ctty".to_owned()]);
         }
         arguments
@@ -126,12 +133,13 @@ impl Machine {
         cgroup::make(&group).map_err(|error| Refusal::Failed { reason: format!("cannot make {group}: {error}") })?;
         let name = if host { "root" } else { &user };
         let person = Person { name, uid: caller.uid, host, command, environment, tty };
-        let pid = self.launch_session(&person, &group, stdio).map_err(|reason| {
+        let (pid, setup) = self.launch_session(&person, &group, stdio).map_err(|reason| {
             cgroup::remove(&group);
             Refusal::Failed { reason }
         })?;
         self.record(host, &user, caller.uid, command);
         self.sessions.last = number;
+        self.sessions.setups.extend(setup.map(|setup| (pid, setup)));
         self.sessions.sessions.insert(number, Session { pid, group, ends: None });
         self.save_session(number);
         Ok(Answer::Later(Waiting::Session(number)))
@@ -151,6 +159,10 @@ impl Machine {
             Exit::Code(code) => code,
             Exit::Signal(signal) | Exit::Dumped(signal) => 128 + signal,
         };
+        let outcome = self.sessions.setups.remove(&pid).and_then(|mut setup| setup.outcome());
+        if let Some(Err(reason)) = outcome {
+            self.log.say(log::ERROR, None, &format!("session {number}: {reason}"));
+        }
         for id in self.connections.waiting_for(Waiting::Session(number)) {
             self.end_wait(id, &Reply::Exit { exit: code });
         }
@@ -233,7 +245,7 @@ mod tests {
         };
         check(true, false, &[], "/bin/bash -l");
         check(true, true, &["id"], "/usr/bin/setsid --ctty id");
-        check(false, true, &[], "/usr/bin/setsid --ctty /usr/sbin/runuser -l core -w TERM");
-        check(false, false, &["echo", "it's"], r"/usr/sbin/runuser -l core -w TERM -c echo 'it'\''s'");
+        check(false, true, &[], "/usr/sbin/runuser -l core -w TERM");
+        check(false, false, &["echo", "it's"], r"/usr/sbin/runuser -l core -w TERM --session-command echo 'it'\''s'");
     }
 }

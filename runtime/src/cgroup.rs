@@ -1,0 +1,122 @@
+//! A control group's limits (control groups v2): which file gets which text. The group itself is the caller's.
+
+pub(crate) mod devices;
+
+use std::fs;
+use std::path::Path;
+
+use crate::error::{Failure, InStep, Step};
+use crate::spec::{BlockIo, Cpu, Memory, Resources, Throttle};
+
+/// Writes every limit that is said.
+pub(crate) fn limit(group: &Path, resources: &Resources) -> Result<(), Failure> {
+    for (file, text) in settings(resources) {
+        if file.contains('/') || file.is_empty() {
+            return Err(Failure::because(Step::Limit, file, "it is no file of a control group"));
+        }
+        let path = group.join(&file);
+        fs::write(&path, &text).step(Step::Limit, format!("{text} to {}", path.display()))?;
+    }
+    Ok(())
+}
+
+/// Files and their text, in the order of writing.
+fn settings(resources: &Resources) -> Vec<(String, String)> {
+    let mut settings = Vec::new();
+    memory(&resources.memory, &mut settings);
+    cpu(&resources.cpu, &mut settings);
+    if let Some(limit) = resources.pids.limit {
+        add(&mut settings, "pids.max", number(if limit == 0 { -1 } else { limit }));
+    }
+    disks(&resources.block_io, &mut settings);
+    settings.extend(resources.unified.clone());
+    settings
+}
+
+fn add(settings: &mut Vec<(String, String)>, file: &str, text: impl Into<String>) {
+    settings.push((file.to_owned(), text.into()));
+}
+
+/// Below zero is no limit.
+fn number(value: i64) -> String {
+    if value < 0 { "max".to_owned() } else { value.to_string() }
+}
+
+fn memory(memory: &Memory, settings: &mut Vec<(String, String)>) {
+    if let Some(limit) = memory.limit {
+        add(settings, "memory.max", number(limit));
+    }
+    // Here swap is counted alone, there with memory.
+    match (memory.swap, memory.limit) {
+        (Some(swap), _) if swap < 0 => add(settings, "memory.swap.max", "max"),
+        (Some(swap), Some(limit)) if limit >= 0 => add(settings, "memory.swap.max", (swap - limit).max(0).to_string()),
+        _ => {}
+    }
+    if let Some(reservation) = memory.reservation {
+        add(settings, "memory.low", number(reservation));
+    }
+}
+
+fn cpu(cpu: &Cpu, settings: &mut Vec<(String, String)>) {
+    if let Some(idle) = cpu.idle {
+        add(settings, "cpu.idle", idle.to_string());
+    }
+    if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
+        // 2 to 262144 becomes 1 to 10000.
+        let weight = 1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142;
+        add(settings, "cpu.weight", weight.to_string());
+    }
+    if cpu.quota.is_some() || cpu.period.is_some() {
+        let quota = cpu.quota.filter(|quota| *quota != 0).unwrap_or(-1);
+        add(settings, "cpu.max", format!("{} {}", number(quota), cpu.period.unwrap_or(100_000)));
+    }
+    for (file, text) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
+        if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
+            add(settings, file, text.clone());
+        }
+    }
+}
+
+fn disks(disks: &BlockIo, settings: &mut Vec<(String, String)>) {
+    if let Some(weight) = disks.weight.filter(|weight| *weight != 0) {
+        // 10 to 1000 becomes 1 to 10000.
+        let weight = 1 + (weight.clamp(10, 1000) - 10) * 9999 / 990;
+        add(settings, "io.weight", format!("default {weight}"));
+    }
+    let throttles: [(&str, &[Throttle]); 4] = [
+        ("rbps", &disks.throttle_read_bps_device),
+        ("wbps", &disks.throttle_write_bps_device),
+        ("riops", &disks.throttle_read_iops_device),
+        ("wiops", &disks.throttle_write_iops_device),
+    ];
+    for (key, list) in throttles {
+        for limit in list {
+            add(settings, "io.max", format!("{}:{} {key}={}", limit.major, limit.minor, limit.rate));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_and_texts() {
+        let check = |json: &str, expect: &[&str]| {
+            let resources: Resources = serde_json::from_str(json).unwrap();
+            let got: Vec<String> = settings(&resources).into_iter().map(|(f, t)| format!("{f} {t}")).collect();
+            assert_eq!(got, expect, "{json}");
+        };
+        check("{}", &[]);
+        check(r#"{"memory":{"limit":100,"swap":150}}"#, &["memory.max 100", "memory.swap.max 50"]);
+        check(r#"{"memory":{"limit":-1,"reservation":7}}"#, &["memory.max max", "memory.low 7"]);
+        check(r#"{"cpu":{"shares":1024,"quota":50000}}"#, &["cpu.weight 39", "cpu.max 50000 100000"]);
+        check(r#"{"cpu":{"quota":-1,"period":5,"cpus":"0-1"}}"#, &["cpu.max max 5", "cpuset.cpus 0-1"]);
+        check(r#"{"pids":{"limit":0}}"#, &["pids.max max"]);
+        check(r#"{"pids":{"limit":9},"unified":{"memory.high":"1"}}"#, &["pids.max 9", "memory.high 1"]);
+        check(
+            r#"{"blockIO":{"weight":1000,"throttleReadBpsDevice":[{"major":8,"minor":0,"rate":9}]}}"#,
+            &["io.weight default 10000", "io.max 8:0 rbps=9"],
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! A container's file tree, as the inside lays it out: root, mounts, device nodes, masks. Every place in it is found
+//! below the root's descriptor, so that no link in it leads out.
+
+mod nodes;
+mod place;
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use ashlar_sys::at;
+use ashlar_sys::mounts::{self, Change, FileSystem, NO_DEVICES, NO_EXEC, NO_SUID, Propagation, READ_ONLY};
+
+use crate::bundle::Bundle;
+use crate::error::{Failure, InStep, Step};
+use crate::inside::Parts;
+use crate::mounts::{Options, Origin, origin, propagation};
+use crate::spec::{Mount, NamespaceKind, ROOTFS_OVERLAY};
+use place::Shape;
+
+/// Lays it out on top of the bundle's directory, which only this mount namespace sees. Gives the root.
+pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts) -> Result<OwnedFd, Failure> {
+    private(Path::new("/"))?;
+    let root = parts.root.take().ok_or_else(|| Failure::because(Step::Root, "of the container", "there is none"))?;
+    let root = attach_root(bundle, root)?;
+    for (mount, passed) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
+        mount_one(bundle, mount, passed.take(), &root)?;
+    }
+    if has_own_devices(bundle) {
+        nodes::make(bundle, &root, parts.console.as_ref())?;
+    }
+    bundle.spec.linux.readonly_paths.iter().try_for_each(|path| make_read_only(&root, path))?;
+    bundle.spec.linux.masked_paths.iter().try_for_each(|path| mask(&root, path))?;
+    if bundle.spec.root.as_ref().is_some_and(|written| written.readonly) && !is_overlaid(bundle) {
+        let change = Change { set: READ_ONLY, ..Change::default() };
+        mounts::change(&root, &change, false).step(Step::Root, "read-only")?;
+    }
+    Ok(root)
+}
+
+/// How the root spreads once it is one.
+pub(crate) fn spread(bundle: &Bundle) -> Result<(), Failure> {
+    let written = bundle.spec.linux.rootfs_propagation.as_deref().unwrap_or_default();
+    let Some((propagation, all)) = propagation(written).filter(|(kind, _)| *kind != Propagation::Private) else {
+        return Ok(());
+    };
+    let root = std::fs::File::open("/").step(Step::Root, "/")?;
+    let change = Change { propagation: Some(propagation), ..Change::default() };
+    mounts::change(&root, &change, all).step(Step::Root, format!("as {written}"))
+}
+
+/// Nothing that is mounted here is seen outside, nor the other way round.
+fn private(path: &Path) -> Result<(), Failure> {
+    let root = std::fs::File::open(path).step(Step::Root, "/")?;
+    let change = Change { propagation: Some(Propagation::Private), ..Change::default() };
+    mounts::change(&root, &change, true).step(Step::Root, "in private")
+}
+
+fn is_overlaid(bundle: &Bundle) -> bool {
+    bundle.annotation(ROOTFS_OVERLAY) == Some("tmpfs")
+}
+
+fn attach_root(bundle: &Bundle, root: OwnedFd) -> Result<OwnedFd, Failure> {
+    let subject = bundle.root().display().to_string();
+    let stage = std::fs::File::open(&bundle.directory).step(Step::Root, &subject)?;
+    if is_overlaid(bundle) {
+        return overlay(bundle, &root, &stage).step(Step::Overlay, subject);
+    }
+    mounts::attach(&root, &stage).step(Step::Root, subject)?;
+    Ok(root)
+}
+
+/// A writable tmpfs over the root. Layers are named by path, so they are attached beside each other first.
+fn overlay(bundle: &Bundle, lower: &OwnedFd, stage: &impl AsFd) -> std::io::Result<OwnedFd> {
+    let layers = FileSystem::new("tmpfs")?;
+    layers.set("mode", Some("0755"))?;
+    let layers = layers.mount(NO_DEVICES)?;
+    mounts::attach(&layers, stage)?;
+    for name in ["lower", "upper", "work", "root"] {
+        at::make_directory(&layers, Path::new(name), 0o755)?;
+    }
+    mounts::attach(lower, at::locate(&layers, Path::new("lower"))?)?;
+    mounts::change_directory(&layers)?;
+    let overlay = FileSystem::new("overlay")?;
+    let data = [("source", "overlay"), ("lowerdir", "lower"), ("upperdir", "upper"), ("workdir", "work")];
+    data.into_iter().try_for_each(|(key, value)| overlay.set(key, Some(value)))?;
+    if bundle.makes(NamespaceKind::User) {
+        // Only the host's root may write the attributes that are used otherwise.
+        overlay.set("userxattr", None)?;
+    }
+    let root = overlay.mount(0)?;
+    mounts::attach(&root, at::locate(&layers, Path::new("root"))?)?;
+    Ok(root)
+}
+
+fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &OwnedFd) -> Result<(), Failure> {
+    let options = Options::parse(&mount.options);
+    let place = &mount.destination;
+    match origin(mount, &options, &bundle.directory, |kind| bundle.owns(kind)) {
+        Origin::Host { path, .. } => {
+            // Not passed: it is not there, and need not be.
+            let Some(tree) = passed else { return Ok(()) };
+            let subject = format!("{} at {place}", path.display());
+            let shape = Shape::of(&tree).step(Step::Mount, &subject)?;
+            let target = place::make(root, place, shape)?;
+            mounts::attach(&tree, &target).step(Step::Mount, subject)
+        }
+        Origin::New(kind) => {
+            let subject = format!("{kind} at {place}");
+            let target = place::make(root, place, Shape::Directory)?;
+            let made = make_file_system(&kind, mount, &options).step(Step::Mount, &subject)?;
+            mounts::attach(&made, &target).step(Step::Mount, &subject)?;
+            let Some((spread, all)) = options.propagation else { return Ok(()) };
+            let change = Change { propagation: Some(spread), ..Change::default() };
+            mounts::change(&made, &change, all).step(Step::Mount, subject)
+        }
+    }
+}
+
+fn make_file_system(kind: &str, mount: &Mount, options: &Options) -> std::io::Result<OwnedFd> {
+    let system = FileSystem::new(kind)?;
+    system.set("source", Some(mount.source.as_deref().unwrap_or(kind)))?;
+    options.data.iter().try_for_each(|(key, value)| system.set(key, value.as_deref()))?;
+    system.mount(options.set | options.set_below)
+}
+
+/// /dev is a file system of the container's own.
+fn has_own_devices(bundle: &Bundle) -> bool {
+    let mount = bundle.spec.mounts.iter().find(|mount| mount.destination.trim_end_matches('/') == "/dev");
+    mount.is_some_and(|mount| mount.kind.as_deref() == Some("tmpfs"))
+}
+
+fn make_read_only(root: &OwnedFd, path: &str) -> Result<(), Failure> {
+    let Some(place) = place::find(root, path).step(Step::Mask, path)? else { return Ok(()) };
+    let clone = mounts::clone_tree(Some(place.as_fd()), Path::new(""), true).step(Step::Mask, path)?;
+    let change = Change { set: READ_ONLY, ..Change::default() };
+    mounts::change(&clone, &change, true).step(Step::Mask, path)?;
+    mounts::attach(&clone, &place).step(Step::Mask, path)
+}
+
+/// A directory becomes an empty one, a file the null device.
+fn mask(root: &OwnedFd, path: &str) -> Result<(), Failure> {
+    let Some(place) = place::find(root, path).step(Step::Mask, path)? else { return Ok(()) };
+    let cover = || match Shape::of(&place)? {
+        Shape::Directory => FileSystem::new("tmpfs")?.mount(READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC),
+        Shape::File => mounts::clone_tree(None, Path::new("/dev/null"), false),
+    };
+    let cover = cover().step(Step::Mask, path)?;
+    mounts::attach(&cover, &place).step(Step::Mask, path)
+}

@@ -1,0 +1,134 @@
+//! The inside of a new container: from its birth in the namespaces to its program.
+
+use std::convert::Infallible;
+use std::fs;
+use std::os::fd::OwnedFd;
+
+use ashlar_sys::namespace::{self, Kind};
+use ashlar_sys::{credentials, filesystem, mounts, network};
+
+use crate::begin::Request;
+use crate::bundle::{self, Bundle};
+use crate::channel::{Channel, Topic};
+use crate::error::{Failure, InStep, Step};
+use crate::hooks::run_hooks;
+use crate::setup::Reporter;
+use crate::spec::NamespaceKind;
+use crate::{files, finish};
+
+/// What the host's side passed.
+#[derive(Debug, Default)]
+pub(crate) struct Parts {
+    pub root: Option<OwnedFd>,
+    /// By their place in the bundle; file systems of the container's own are not here.
+    pub mounts: Vec<Option<OwnedFd>>,
+    pub console: Option<OwnedFd>,
+    namespaces: Vec<(usize, OwnedFd)>,
+    /// This process, as the host sees it.
+    pid: u32,
+}
+
+/// Sets up and executes.
+pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter) -> Result<Infallible, Failure> {
+    let bundle = request.bundle;
+    await_mapping(channel)?;
+    let own_users = bundle.makes(NamespaceKind::User);
+    if own_users {
+        credentials::become_user(0, 0, &[]).step(Step::Identity, "root of the user namespace")?;
+    }
+    set_clocks(bundle)?;
+    // From here on others may be in the namespaces; what this process still holds of the host is not for them.
+    credentials::hide().step(Step::Identity, "invisible")?;
+    let mut parts = receive(bundle, channel)?;
+    enter_namespaces(bundle, &parts)?;
+    name_host(bundle)?;
+    if bundle.makes(NamespaceKind::Network) {
+        network::loopback_up().step(Step::Loopback, "lo")?;
+    }
+    for (name, value) in &bundle.spec.linux.sysctl {
+        let path = format!("/proc/sys/{}", name.replace('.', "/"));
+        fs::write(path, value).step(Step::Sysctl, format!("{name} to {value}"))?;
+    }
+    let hooks = &bundle.spec.hooks.create_container;
+    if bundle.makes(NamespaceKind::Mount) {
+        let root = files::lay_out(bundle, &mut parts)?;
+        run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
+        mounts::pivot(&root).step(Step::Pivot, bundle.root().display().to_string())?;
+        files::spread(bundle)?;
+    } else {
+        run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
+        finish::change_root(bundle)?;
+    }
+    credentials::new_session();
+    if request.terminal {
+        // Nobody else has it any more; only the host's root could take it from others.
+        credentials::take_terminal(&request.stdio[0], !own_users).step(Step::Terminal, "on standard input")?;
+    }
+    run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
+    finish::execute(request, reporter)
+}
+
+fn await_mapping(channel: &Channel) -> Result<(), Failure> {
+    let message = channel.receive().step(Step::Prepare, "the container")?;
+    message.map(drop).ok_or_else(host_side_ended)
+}
+
+/// It has said why, and before us.
+fn host_side_ended() -> Failure {
+    Failure::because(Step::Prepare, "the container", "the process that does it was killed")
+}
+
+fn receive(bundle: &Bundle, channel: &Channel) -> Result<Parts, Failure> {
+    let mut parts = Parts { mounts: bundle.spec.mounts.iter().map(|_| None).collect(), ..Parts::default() };
+    loop {
+        let message = channel.receive().step(Step::Prepare, "the container")?.ok_or_else(host_side_ended)?;
+        let number = message.number as usize;
+        match (message.topic, message.descriptor) {
+            (Topic::Go, _) => {
+                parts.pid = message.number;
+                return Ok(parts);
+            }
+            (Topic::Root, root) => parts.root = root,
+            (Topic::Console, console) => parts.console = console,
+            (Topic::Mount, mount) => parts.mounts[number] = mount,
+            (Topic::Namespace, Some(namespace)) => parts.namespaces.push((number, namespace)),
+            (Topic::Namespace | Topic::Mapped, _) => {}
+        }
+    }
+}
+
+/// A time namespace is for the next program. Its offsets cannot be changed once somebody is in it.
+fn set_clocks(bundle: &Bundle) -> Result<(), Failure> {
+    if !bundle.makes(NamespaceKind::Time) {
+        return Ok(());
+    }
+    namespace::unshare(Kind::Time).step(Step::Namespace, "a new time namespace")?;
+    credentials::reveal().step(Step::Identity, "visible")?;
+    for (clock, offset) in &bundle.spec.linux.time_offsets {
+        let line = format!("{clock} {} {}\n", offset.secs, offset.nanosecs);
+        fs::write("/proc/self/timens_offsets", line).step(Step::Namespace, format!("time offset of {clock}"))?;
+    }
+    Ok(())
+}
+
+fn enter_namespaces(bundle: &Bundle, parts: &Parts) -> Result<(), Failure> {
+    for (number, file) in &parts.namespaces {
+        let namespace = &bundle.spec.linux.namespaces[*number];
+        let path = namespace.path.as_deref().unwrap_or_default();
+        namespace::enter(file, &[bundle::kind(namespace.kind)]).step(Step::Namespace, path)?;
+    }
+    if bundle.makes(NamespaceKind::Cgroup) {
+        namespace::unshare(Kind::Cgroup).step(Step::Namespace, "a new cgroup namespace")?;
+    }
+    Ok(())
+}
+
+fn name_host(bundle: &Bundle) -> Result<(), Failure> {
+    if let Some(name) = &bundle.spec.hostname {
+        filesystem::set_host_name(name).step(Step::HostName, name)?;
+    }
+    match &bundle.spec.domainname {
+        Some(name) => credentials::set_domain_name(name).step(Step::HostName, name),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,168 @@
+//! How a set-up went: records through a pipe that closes when the program is executed.
+//!
+//! Both processes of a set-up hold the writing end. A record is a failure, or says that the program is about to be
+//! executed. At the end of the pipe: a failure if there is one; else success if the execution was announced; else
+//! whoever set up was killed.
+
+use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use ashlar_sys::{descriptor, process};
+
+use crate::error::{Error, Failure, Step};
+
+const EXECUTING: u8 = 0xff;
+/// Longest text in a record; the whole fits into what a pipe takes at once.
+const TEXT_LIMIT: usize = 1500;
+
+/// The end that is written to.
+#[derive(Debug)]
+pub(crate) struct Reporter {
+    pipe: OwnedFd,
+    /// A person who reads along.
+    person: Option<OwnedFd>,
+}
+
+impl Reporter {
+    pub(crate) fn raw(&self) -> RawFd {
+        self.pipe.as_raw_fd()
+    }
+
+    /// A copy out of the way of the descriptors below `lowest`; `person` reads along what fails.
+    pub(crate) fn above(&self, lowest: usize, person: Option<BorrowedFd<'_>>) -> io::Result<Self> {
+        let person = person.map(|fd| process::above(fd, lowest)).transpose()?;
+        Ok(Self { pipe: process::above(&self.pipe, lowest)?, person })
+    }
+
+    pub(crate) fn failed(&self, failure: &Failure) {
+        write(&self.pipe, &encode(failure));
+        if let Some(person) = &self.person {
+            write(person, format!("{failure}\n").as_bytes());
+        }
+    }
+
+    pub(crate) fn executing(&self) {
+        write(&self.pipe, &[EXECUTING]);
+    }
+}
+
+/// Nobody may be reading any more: then there is nobody to be told.
+fn write(fd: &OwnedFd, bytes: &[u8]) {
+    if let Ok(fd) = fd.try_clone() {
+        let _ = std::fs::File::from(fd).write_all(bytes);
+    }
+}
+
+/// Step, error number, then subject and reason, each with its length before it.
+fn encode(failure: &Failure) -> Vec<u8> {
+    let mut record = vec![failure.step as u8];
+    record.extend(failure.errno.to_le_bytes());
+    for text in [&failure.subject, &failure.reason] {
+        let end = (0..=TEXT_LIMIT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+        record.extend((end as u16).to_le_bytes());
+        record.extend(&text.as_bytes()[..end]);
+    }
+    record
+}
+
+fn decode(bytes: &[u8]) -> Option<Failure> {
+    let step = Step::from_number(*bytes.first()?)?;
+    let errno = i32::from_le_bytes(bytes.get(1..5)?.try_into().ok()?);
+    let (subject, rest) = text(bytes.get(5..)?)?;
+    let (reason, _) = text(rest)?;
+    Some(Failure { step, subject, errno, reason })
+}
+
+fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
+    let length = usize::from(u16::from_le_bytes(bytes.get(..2)?.try_into().ok()?));
+    let text = bytes.get(2..2 + length)?;
+    Some((String::from_utf8_lossy(text).into_owned(), &bytes[2 + length..]))
+}
+
+/// A set-up that is under way.
+#[derive(Debug)]
+pub struct Setup {
+    pipe: io::PipeReader,
+    subject: String,
+    read: Vec<u8>,
+}
+
+/// Both ends. `subject` is what the start is called in errors.
+pub(crate) fn pair(subject: String) -> io::Result<(Setup, Reporter)> {
+    let (reader, writer) = io::pipe()?;
+    descriptor::set_blocking(&reader, false)?;
+    Ok((Setup { pipe: reader, subject, read: Vec::new() }, Reporter { pipe: writer.into(), person: None }))
+}
+
+impl Setup {
+    /// Readable when there is something to say.
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.pipe.as_fd()
+    }
+
+    /// Executed, or which step failed and why; `None`: not yet. Never waits.
+    pub fn outcome(&mut self) -> Option<Result<(), Error>> {
+        let mut buffer = [0; 4096];
+        loop {
+            match self.pipe.read(&mut buffer) {
+                Ok(0) => return Some(self.verdict()),
+                Ok(count) => self.read.extend(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
+                Err(error) => return Some(Err(Failure::new(Step::Fork, &self.subject, &error).into())),
+            }
+        }
+    }
+
+    /// Waits for the outcome.
+    pub fn wait(&mut self) -> Result<(), Error> {
+        loop {
+            if let Some(outcome) = self.outcome() {
+                return outcome;
+            }
+            let _ = process::readable(&[self.pipe.as_fd()], -1);
+        }
+    }
+
+    fn verdict(&self) -> Result<(), Error> {
+        let executing = self.read.first() == Some(&EXECUTING);
+        let rest = &self.read[usize::from(executing)..];
+        match (decode(rest), executing) {
+            (Some(failure), _) => Err(failure.into()),
+            (None, true) => Ok(()),
+            (None, false) => Err(Error::Killed { subject: self.subject.clone() }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn outcomes() {
+        let failure = Failure::because(Step::Hook, "/bin/h", "it ended with 3");
+        let check = |records: &[Option<&Failure>], expect: &str| {
+            let (mut setup, reporter) = pair("x".into()).unwrap();
+            assert!(setup.outcome().is_none());
+            for record in records {
+                record.map_or_else(|| reporter.executing(), |failure| reporter.failed(failure));
+            }
+            assert!(setup.outcome().is_none());
+            drop(reporter);
+            let text = setup.outcome().unwrap().map_or_else(|error| error.to_string(), |()| "executed".into());
+            assert_eq!(text, expect);
+        };
+        check(&[None], "executed");
+        check(&[Some(&failure)], "cannot run hook /bin/h: it ended with 3");
+        check(&[None, Some(&failure)], "cannot run hook /bin/h: it ended with 3");
+        check(&[], "cannot start x: it was killed while it was set up");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        let long = "ü".repeat(2000);
+        let failure = decode(&encode(&Failure::because(Step::Mount, &long, "r"))).unwrap();
+        assert_eq!((failure.subject.len(), failure.reason.as_str()), (TEXT_LIMIT, "r"));
+    }
+}
