@@ -78,15 +78,20 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A machine with one disk.
+    /// A machine with one disk, under whatever runs it fastest here.
     pub fn new(arch: Arch, disk: &Path) -> Self {
         let drive = Drive { path: disk.into(), format: "raw".into(), snapshot: false };
+        Self { drives: vec![drive], ..Self::bare(arch, Accelerator::of(arch)) }
+    }
+
+    /// A machine with nothing to boot from.
+    pub fn bare(arch: Arch, accelerator: Accelerator) -> Self {
         Self {
             arch,
-            accelerator: Accelerator::of(arch),
+            accelerator,
             memory: 1024,
             cpus: 1,
-            drives: vec![drive],
+            drives: Vec::new(),
             networks: Vec::new(),
             console: Console::Pipe,
             no_reboot: false,
