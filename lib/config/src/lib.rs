@@ -5,6 +5,7 @@
 
 pub mod error;
 pub mod image;
+pub mod machine;
 pub mod nearest;
 pub mod quantity;
 pub mod unit;

@@ -1,0 +1,53 @@
+//! Addresses of machines and networks.
+
+use std::net::IpAddr;
+
+use super::name;
+
+/// `192.0.2.7/24`.
+pub(super) fn network(text: &str) -> Result<(), String> {
+    let holds = text.split_once('/').is_some_and(|(address, bits)| {
+        let most = address.parse().map(|address: IpAddr| if address.is_ipv4() { 32 } else { 128 });
+        most.is_ok_and(|most| bits.parse::<u8>().is_ok_and(|bits| bits <= most))
+    });
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no address with its network; write it like 192.0.2.7/24"))
+}
+
+/// `192.0.2.1`.
+pub(super) fn host(text: &str) -> Result<(), String> {
+    let holds = text.parse::<IpAddr>().is_ok();
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no address; write it like 192.0.2.1 or 2001:db8::1"))
+}
+
+/// A server by name or address.
+pub(super) fn server(text: &str) -> Result<(), String> {
+    host(text).or_else(|_| name::host(text)).map_err(|_| format!("`{text}` is no name or address of a server"))
+}
+
+/// `52:54:00:12:34:56`.
+pub(super) fn hardware(text: &str) -> Result<(), String> {
+    let octet = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let holds = text.split(':').count() == 6 && text.split(':').all(octet);
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no hardware address; write it like 52:54:00:12:34:56"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows() {
+        let check = |rule: fn(&str) -> Result<(), String>, good: &[&str], bad: &[&str]| {
+            for text in good {
+                assert_eq!(rule(text), Ok(()), "{text}");
+            }
+            for text in bad {
+                assert!(rule(text).is_err(), "{text}");
+            }
+        };
+        check(network, &["192.0.2.7/24", "2001:db8::1/64"], &["", "192.0.2.7", "192.0.2.7/33", "x/1", "1.2.3.4/+1 "]);
+        check(host, &["192.0.2.7", "::1"], &["", "a", "1.2.3", "1.2.3.4/8"]);
+        check(server, &["ntp.example.net", "::1"], &["", "a b", "a\nb"]);
+        check(hardware, &["52:54:00:12:34:56"], &["", "52:54:00:12:34", "52:54:00:12:34:5g", "525400123456"]);
+    }
+}

@@ -1,0 +1,170 @@
+//! Whole files: what is taken, what is said.
+
+use super::*;
+
+const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBvW1Y6DzqN2tQx0R0gHk1v9y9cVqSnh0xX4J9lD5m2e me";
+
+fn errors(text: &str) -> Vec<String> {
+    parse("m.toml", text).1.iter().map(ToString::to_string).collect()
+}
+
+fn values(list: &[Placed<String>]) -> Vec<&str> {
+    list.iter().map(|entry| entry.value.as_str()).collect()
+}
+
+#[test]
+fn the_smallest_form() {
+    let text =
+        format!("hostname = \"web-1\"\n\n[[users]]\nname = \"core\"\nssh-keys = [\"{KEY}\"]\ngroups = [\"os\"]\n");
+    let (machine, errors) = parse("m.toml", &text);
+    assert_eq!(errors, []);
+    assert_eq!(machine.hostname, Some(Placed { value: "web-1".into(), file: "m.toml".into(), line: 1 }));
+    let user = &machine.users[0];
+    assert_eq!((user.name.value.as_str(), user.name.line), ("core", 4));
+    assert_eq!((values(&user.ssh_keys), values(&user.groups)), (vec![KEY], vec!["os"]));
+    assert!(machine.uses_dhcp && machine.autologin.is_none());
+}
+
+#[test]
+fn everything() {
+    let text = r#"
+        timezone = "Europe/Vienna"
+        time-servers = ["ntp.example.net", "192.0.2.1"]
+        modules = "br_netfilter"
+        [console]
+        autologin = "core"
+        [[network]]
+        name = "en*"
+        address = "192.0.2.7/24"
+        gateway = ["192.0.2.1"]
+        dns = ["192.0.2.2", "2001:db8::2"]
+        domains = ["example.net", "example.org"]
+        mtu = 9000
+        [[network]]
+        mac-address = "52:54:00:12:34:56"
+        dhcp = "ipv4"
+        [sysctl]
+        net.ipv4.ip_forward = true
+        "kernel.panic" = 10
+        net.ipv4.conf."eth0/1".rp_filter = "2"
+    "#;
+    let (machine, errors) = parse("m.toml", text);
+    assert_eq!(errors, []);
+    assert_eq!(machine.timezone.map(|zone| zone.value).as_deref(), Some("Europe/Vienna"));
+    assert_eq!(values(&machine.time_servers), ["ntp.example.net", "192.0.2.1"]);
+    assert_eq!(values(&machine.modules), ["br_netfilter"]);
+    assert_eq!(machine.autologin.map(|user| user.value).as_deref(), Some("core"));
+    assert!(!machine.uses_dhcp);
+    let first = "[Match]\nName=en*\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=no\nAddress=192.0.2.7/24\n\
+                 Gateway=192.0.2.1\nDNS=192.0.2.2\nDNS=2001:db8::2\nDomains=example.net example.org\n";
+    assert_eq!(machine.networks[0].to_networkd(), first);
+    assert_eq!(machine.networks[1].to_networkd(), "[Match]\nMACAddress=52:54:00:12:34:56\n\n[Network]\nDHCP=ipv4\n");
+    let mut sysctl: Vec<(&str, &str)> =
+        machine.sysctl.iter().map(|(key, value)| (key.value.as_str(), value.as_str())).collect();
+    sysctl.sort_unstable();
+    assert_eq!(sysctl, [("kernel.panic", "10"), ("net.ipv4.conf.eth0/1.rp_filter", "2"), ("net.ipv4.ip_forward", "1")]);
+}
+
+#[test]
+fn what_is_wrong_is_left_out_and_the_rest_holds() {
+    let text = format!(
+        r#"hostnme = "web-1"
+timezone = 5
+[[users]]
+name = "core"
+ssh-key = []
+ssh-keys = ["{KEY}", "nonsense"]
+groups = ["os", 7]
+[[users]]
+name = "Root"
+[[users]]
+ssh-keys = []
+[[users]]
+name = "core"
+[[network]]
+dhcp = true
+[sysctl]
+"kernel.panic" = [1]
+"#
+    );
+    let (machine, _) = parse("m.toml", &text);
+    let expect = [
+        "m.toml:1: unknown key `hostnme`, did you mean `hostname`?",
+        "m.toml:2: `timezone` wants a text in quotes, not a value of type integer",
+        "m.toml:5: unknown key `ssh-key`, did you mean `ssh-keys`?",
+        "m.toml:6: the SSH key begins with `nonsense`, which is no kind of key; copy the line of the .pub file",
+        "m.toml:7: `groups` wants a text in quotes, not a value of type integer",
+        "m.toml:9: `Root` is no user or group name: small letters, digits, `_` and `-`, a letter first, at most 31",
+        "m.toml:10: [[users]] has no `name`",
+        "m.toml:13: user `core` is already in line 4",
+        "m.toml:14: [[network]] has no `name` or `mac-address`, which says for which interfaces it is",
+        "m.toml:17: `kernel.panic` is no kernel parameter with a number or a line of text",
+    ];
+    assert_eq!(errors(&text), expect);
+    assert_eq!(machine.users.len(), 1);
+    assert_eq!((values(&machine.users[0].ssh_keys), values(&machine.users[0].groups)), (vec![KEY], vec!["os"]));
+    assert!(machine.uses_dhcp && machine.networks.is_empty());
+}
+
+#[test]
+fn a_broken_line_does_not_cost_the_others() {
+    let text = "hostname = \"web-1\nmodules = [\"loop\"]\n[[users]]\nname = \"core\"\n";
+    let (machine, errors) = parse("m.toml", text);
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(errors[0].line, Some(1));
+    assert_eq!((values(&machine.modules), machine.users[0].name.value.as_str()), (vec!["loop"], "core"));
+}
+
+#[test]
+fn the_second_source_counts() {
+    let (first, _) =
+        parse("esp", "hostname = \"a\"\ntimezone = \"UTC\"\nmodules = [\"loop\"]\n[[network]]\nname = \"e*\"\n");
+    let (second, _) = parse("fw_cfg", "hostname = \"b\"\n[[users]]\nname = \"core\"\n");
+    let both = first.overridden_by(second);
+    assert_eq!(both.hostname.map(|name| name.value).as_deref(), Some("b"));
+    assert_eq!((values(&both.modules), both.users.len(), both.networks.len()), (vec!["loop"], 1, 1));
+    assert!(both.timezone.is_some() && !both.uses_dhcp);
+}
+
+#[test]
+fn limits() {
+    assert_eq!(errors(&"#".repeat(LIMIT + 1)), ["m.toml: has 65537 bytes, at most 65536 are taken"]);
+    assert_eq!(errors(&"#".repeat(LIMIT)), [""; 0]);
+}
+
+/// Whatever stands in a file, reading it ends with values and errors: every cut and many changes of a file that has
+/// everything, from a generator of its own so that a failure comes again.
+#[test]
+fn never_panics() {
+    let text = format!(
+        "hostname=\"é\"\n[[users]]\nname='core'\nssh-keys=[\"{KEY}\",'']\n[[network]]\nmtu=0x10\nname=['e*']\naddress='::1/64'\n\
+         [sysctl]\na.b.c=1\n'd.e'=true\n[console]\nautologin='''x'''\n"
+    );
+    for end in (0..=text.len()).filter(|end| text.is_char_boundary(*end)) {
+        parse("m.toml", &text[..end]);
+    }
+    let mut state = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as usize
+    };
+    let alphabet: Vec<char> = "[]{}\"'=.,#\n\\ é0xa-_:/+*\u{0}".chars().collect();
+    for _ in 0..3000 {
+        let mut letters: Vec<char> = text.chars().collect();
+        for _ in 0..1 + random() % 6 {
+            let (at, letter) = (random() % letters.len(), alphabet[random() % alphabet.len()]);
+            match random() % 3 {
+                0 => letters[at] = letter,
+                1 => letters.insert(at, letter),
+                _ => drop(letters.drain(at..letters.len().min(at + random() % 20))),
+            }
+            if letters.is_empty() {
+                letters.push('x');
+            }
+        }
+        let (machine, _) = parse("m.toml", &letters.into_iter().collect::<String>());
+        machine.networks.iter().for_each(|network| drop(network.to_networkd()));
+    }
+}
