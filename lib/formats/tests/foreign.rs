@@ -162,7 +162,7 @@ fn fsck_and_mtools_accept_volumes() {
     assert!(!checked.contains("differ") && !checked.contains("rong"), "{checked}");
     let image = ["-i", path.to_str().unwrap()];
     has(&run("mdir", &[&image[..], &["-/", "-b"]].concat(), &[]), &["::/EFI/Linux/ashlar_0.1.0.efi", "::/ashlar/"]);
-    has(&run("mdir", &[&image[..], &["::"]].concat(), &[]), &["label is ESP", "CAFE-F00D", "2026-11-21   9:15"]);
+    has(&run("mdir", &[&image[..], &["::"]].concat(), &[]), &["is ESP", "CAFE-F00D", "2026-11-21   9:15"]);
     let copy = scratch.0.join("copy");
     run("mcopy", &[&image[..], &["::/EFI/Linux/ashlar_0.1.0.efi"]].concat(), &[&copy]);
     assert!(fs::read(&copy).unwrap() == uki);

@@ -1,0 +1,30 @@
+//! SHA256SUMS: what `sha256sum --check` reads.
+
+use std::fs::File;
+use std::path::Path;
+use std::thread;
+
+use ashlar_fetch::Digest;
+
+use super::Error;
+use super::output::Pending;
+
+/// Writes the digests of files of a folder, each hashed by a thread of its own, in the order given.
+///
+/// # Errors
+/// A file cannot be read, or SHA256SUMS not be written.
+pub fn write(folder: &Path, names: &[&str]) -> Result<(), Error> {
+    let digest = |name: &str| {
+        let path = folder.join(name);
+        let digest = File::open(&path).and_then(|mut file| Digest::of_reader(&mut file));
+        digest.map(|digest| format!("{digest}  {name}\n")).map_err(|e| Error::file(&path, e))
+    };
+    let lines: Result<String, Error> = thread::scope(|scope| {
+        let workers: Vec<_> = names.iter().map(|name| scope.spawn(|| digest(name))).collect();
+        workers
+            .into_iter()
+            .map(|worker| worker.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)))
+            .collect()
+    });
+    Pending::with(folder, "SHA256SUMS", lines?.as_bytes())?.keep()
+}
