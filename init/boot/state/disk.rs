@@ -105,7 +105,8 @@ impl Disk {
     }
 }
 
-fn new_id() -> Result<Uuid, Error> {
+/// A new identity.
+pub fn new_id() -> Result<Uuid, Error> {
     let text = fs::read_to_string(RANDOM_ID).map_err(Error::at("read", RANDOM_ID))?;
     let bad = |error| Error::at("read", RANDOM_ID)(io::Error::new(io::ErrorKind::InvalidData, error));
     text.trim().parse().map_err(bad)

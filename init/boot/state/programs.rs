@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{Seek, SeekFrom};
 use std::process::{Command, Output, Stdio};
 
+use crate::disk::new_id;
 use crate::error::Error;
 use crate::ext4::Superblock;
 use crate::problem;
@@ -17,7 +18,7 @@ const GROW: &str = "/usr/sbin/resize2fs";
 const FEATURES: &str = "none,has_journal,ext_attr,resize_inode,dir_index,filetype,extent,64bit,flex_bg,sparse_super,\
                         large_file,huge_file,dir_nlink,extra_isize,metadata_csum";
 const EXTENDED: &str = "lazy_itable_init=1,lazy_journal_init=1,nodiscard,root_owner=0:0";
-const MAKE_OPTIONS: [&str; 19] = [
+const MAKE_OPTIONS: [&str; 17] = [
     "-q",
     "-F",
     "-F",
@@ -45,9 +46,12 @@ const WORTH_GROWING: u64 = 1 << 20;
 /// Of what a program says, the first lines tell.
 const FIRST_LINES: usize = 3;
 
-/// Makes the file system and returns when it is on the disk.
+/// Makes the file system and returns when it is on the disk. Its identity comes from the kernel, who does not wait until
+/// there is enough chance in the machine, as mke2fs would on a first boot, for seconds.
 pub fn make(device: &str) -> Result<(), Error> {
-    run(MAKE, &MAKE_OPTIONS, device)?;
+    let (id, seed) = (new_id()?.to_string(), new_id()?.to_string());
+    let extended = format!("{EXTENDED},hash_seed={seed}");
+    run(MAKE, &[&MAKE_OPTIONS[..], &["-E", &extended, "-U", &id]].concat(), device)?;
     let synced = File::open(device).and_then(|file| file.sync_all());
     synced.map_err(Error::at("write", device))
 }
