@@ -26,8 +26,6 @@ const MAKE_OPTIONS: [&str; 17] = [
     "state",
     "-O",
     FEATURES,
-    "-E",
-    EXTENDED,
     "-b",
     "4096",
     "-I",
