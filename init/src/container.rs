@@ -58,6 +58,11 @@ impl Setup {
     pub fn outcome(&mut self) -> Option<Result<(), String>> {
         self.0.outcome().map(|outcome| outcome.map_err(|error| error.to_string()))
     }
+
+    /// The outcome once the process has ended.
+    pub fn ended(self) -> Result<(), String> {
+        self.0.ended().map_err(|error| error.to_string())
+    }
 }
 
 /// Forks the process.

@@ -5,12 +5,12 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use ashlar_sys::mounts::{self, Change, Propagation};
 use ashlar_sys::namespace::Kind;
-use ashlar_sys::{credentials, process};
+use ashlar_sys::{process, terminal};
 
 use crate::begin::Request;
 use crate::bundle::Bundle;
@@ -28,7 +28,8 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, inside: u32) -> Resu
     send(channel, Topic::Mapped, 0, None)?;
     restrict(request, inside)?;
     if request.terminal {
-        free_terminal(request.stdio[0]);
+        // The inside cannot take it from others. If it cannot be had at all, the inside says so.
+        let _ = terminal::free(&request.stdio[0]);
     }
     pass_namespaces(bundle, channel)?;
     if bundle.makes(NamespaceKind::Mount) {
@@ -92,15 +93,6 @@ pub(crate) fn adjust_out_of_memory(score: Option<i32>, who: &str) -> Result<(), 
     let Some(score) = score else { return Ok(()) };
     let path = format!("/proc/{who}/oom_score_adj");
     fs::write(&path, score.to_string()).step(Step::ProcessLimit, format!("oom_score_adj to {score}"))
-}
-
-/// Takes the terminal from whoever has it and lets go of it: the inside cannot take it from others. That nobody had it,
-/// or that it is ours, is no matter; if it cannot be taken, the inside says so.
-fn free_terminal(terminal: BorrowedFd<'_>) {
-    credentials::new_session();
-    if credentials::take_terminal(&terminal, true).is_ok() {
-        let _ = credentials::leave_terminal(&terminal);
-    }
 }
 
 /// Namespaces of others that the inside enters.

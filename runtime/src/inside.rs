@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 
 use ashlar_sys::namespace::{self, Kind};
-use ashlar_sys::{credentials, filesystem, mounts, network};
+use ashlar_sys::{credentials, filesystem, mounts, network, terminal};
 
 use crate::begin::Request;
 use crate::bundle::{self, Bundle};
@@ -59,10 +59,10 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
         run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
         finish::change_root(bundle)?;
     }
-    credentials::new_session();
+    terminal::new_session();
     if request.terminal {
         // Nobody else has it any more; only the host's root could take it from others.
-        credentials::take_terminal(&request.stdio[0], !own_users).step(Step::Terminal, "on standard input")?;
+        terminal::take(&request.stdio[0], !own_users).step(Step::Terminal, "on standard input")?;
     }
     run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
     finish::execute(request, reporter)

@@ -4,8 +4,8 @@
 use std::convert::Infallible;
 use std::os::fd::OwnedFd;
 
-use ashlar_sys::credentials;
 use ashlar_sys::namespace::{self, Kind};
+use ashlar_sys::{credentials, terminal};
 
 use crate::begin::Request;
 use crate::bundle;
@@ -22,9 +22,9 @@ pub(crate) fn run(request: &Request<'_>, target: &OwnedFd, reporter: &Reporter) 
     limits::set(0, &limits::raised(&process.rlimits))?;
     // Nobody in the container may look at what this process still holds of the host.
     credentials::hide().step(Step::Identity, "invisible")?;
-    credentials::new_session();
+    terminal::new_session();
     if request.terminal {
-        credentials::take_terminal(&request.stdio[0], true).step(Step::Terminal, "on standard input")?;
+        terminal::take(&request.stdio[0], true).step(Step::Terminal, "on standard input")?;
     }
     let kinds: Vec<Kind> =
         bundle.spec.linux.namespaces.iter().map(|n| bundle::kind(n.kind)).filter(|kind| *kind != Kind::Pid).collect();

@@ -106,7 +106,13 @@ impl Setup {
         loop {
             match self.pipe.read(&mut buffer) {
                 Ok(0) => return Some(self.verdict()),
-                Ok(count) => self.read.extend(&buffer[..count]),
+                Ok(count) => {
+                    self.read.extend(&buffer[..count]);
+                    // The other process may go on for a while; what it does is of no use any more.
+                    if let Some(failure) = self.failure() {
+                        return Some(Err(failure.into()));
+                    }
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return None,
                 Err(error) => return Some(Err(Failure::new(Step::Fork, &self.subject, &error).into())),
@@ -124,10 +130,21 @@ impl Setup {
         }
     }
 
+    /// The outcome once the process itself has ended, whoever still holds the pipe.
+    pub fn ended(mut self) -> Result<(), Error> {
+        self.outcome().unwrap_or_else(|| self.verdict())
+    }
+
+    fn executing(&self) -> bool {
+        self.read.first() == Some(&EXECUTING)
+    }
+
+    fn failure(&self) -> Option<Failure> {
+        decode(&self.read[usize::from(self.executing())..])
+    }
+
     fn verdict(&self) -> Result<(), Error> {
-        let executing = self.read.first() == Some(&EXECUTING);
-        let rest = &self.read[usize::from(executing)..];
-        match (decode(rest), executing) {
+        match (self.failure(), self.executing()) {
             (Some(failure), _) => Err(failure.into()),
             (None, true) => Ok(()),
             (None, false) => Err(Error::Killed { subject: self.subject.clone() }),
@@ -148,9 +165,13 @@ mod tests {
             for record in records {
                 record.map_or_else(|| reporter.executing(), |failure| reporter.failed(failure));
             }
-            assert!(setup.outcome().is_none());
+            let early = setup.outcome();
+            assert_eq!(early.is_some(), records.contains(&Some(&failure)));
             drop(reporter);
-            let text = setup.outcome().unwrap().map_or_else(|error| error.to_string(), |()| "executed".into());
+            let text = early
+                .or_else(|| setup.outcome())
+                .unwrap()
+                .map_or_else(|error| error.to_string(), |()| "executed".into());
             assert_eq!(text, expect);
         };
         check(&[None], "executed");

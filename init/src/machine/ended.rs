@@ -26,9 +26,7 @@ impl Machine {
     pub(super) fn children_ended(&mut self) {
         while let Ok(Some(ended)) = child::peek() {
             // What a starting container has to say of its set-up explains the end: it comes first.
-            if self.starting.contains_key(&ended.pid) {
-                self.started(ended.pid);
-            }
+            self.ended_starting(ended.pid);
             if self.core.exited(ended.pid, exit_of(ended)) || self.session_ended(ended.pid, exit_of(ended)) {
                 self.carry_out();
                 self.save();

@@ -104,6 +104,17 @@ impl Machine {
         let Some(outcome) = starting.setup.outcome() else { return };
         let (unit, role) = (starting.unit, starting.role);
         self.starting.remove(&pid);
+        self.set_up(unit, role, outcome);
+    }
+
+    /// A process has ended: what its set-up had to say is all there is.
+    pub(super) fn ended_starting(&mut self, pid: u32) {
+        if let Some(starting) = self.starting.remove(&pid) {
+            self.set_up(starting.unit, starting.role, starting.setup.ended());
+        }
+    }
+
+    fn set_up(&mut self, unit: UnitId, role: Role, outcome: Result<(), String>) {
         match outcome {
             Ok(()) if role == Role::Main => self.core.executed(unit),
             Ok(()) => {}

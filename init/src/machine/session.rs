@@ -159,8 +159,7 @@ impl Machine {
             Exit::Code(code) => code,
             Exit::Signal(signal) | Exit::Dumped(signal) => 128 + signal,
         };
-        let outcome = self.sessions.setups.remove(&pid).and_then(|mut setup| setup.outcome());
-        if let Some(Err(reason)) = outcome {
+        if let Some(Err(reason)) = self.sessions.setups.remove(&pid).map(Setup::ended) {
             self.log.say(log::ERROR, None, &format!("session {number}: {reason}"));
         }
         for id in self.connections.waiting_for(Waiting::Session(number)) {

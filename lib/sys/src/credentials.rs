@@ -1,7 +1,6 @@
 //! Who a process is and what it may do: ids, capabilities, limits, and the switches that take rights away for good.
 
 use std::io;
-use std::os::fd::{AsFd, AsRawFd};
 
 fn control(option: i32, argument: libc::c_ulong) -> io::Result<()> {
     let zero: libc::c_ulong = 0;
@@ -131,26 +130,6 @@ pub fn new_keyring() {
     let anonymous = std::ptr::null::<libc::c_char>();
     // SAFETY: no name is passed.
     unsafe { libc::syscall(libc::SYS_keyctl, JOIN_SESSION_KEYRING, anonymous) };
-}
-
-/// Starts a session of its own, without a terminal. Whoever leads one already keeps it.
-pub fn new_session() {
-    // SAFETY: takes nothing.
-    unsafe { libc::setsid() };
-}
-
-/// Makes a terminal the session's own. `steal` takes it from the session that has it, which only the host's root may.
-pub fn take_terminal(terminal: &impl AsFd, steal: bool) -> io::Result<()> {
-    // SAFETY: takes numbers.
-    crate::result(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCSCTTY as _, i32::from(steal)) })?;
-    Ok(())
-}
-
-/// Gives up the session's terminal, so that another session can take it.
-pub fn leave_terminal(terminal: &impl AsFd) -> io::Result<()> {
-    // SAFETY: takes numbers.
-    crate::result(unsafe { libc::ioctl(terminal.as_fd().as_raw_fd(), libc::TIOCNOTTY as _) })?;
-    Ok(())
 }
 
 /// Sets the NIS domain name of this UTS namespace.

@@ -25,6 +25,7 @@ pub mod process;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;
+pub mod terminal;
 pub mod watchdog;
 
 /// A system call's return value: -1 becomes the error that the kernel left.

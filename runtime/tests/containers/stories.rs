@@ -1,10 +1,12 @@
 //! What a container is, told by those inside.
 
 use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use ashlar_sys::{process, terminal};
 use serde_json::json;
 
 use crate::fixture::{Container, SKIPPED, Story, With, reap};
@@ -12,7 +14,7 @@ use crate::ground::Ground;
 
 type Told = Result<(), String>;
 
-pub const ALL: [Story; 17] = [
+pub const ALL: [Story; 20] = [
     ("namespaces", namespaces),
     ("devices", devices),
     ("file_systems", file_systems),
@@ -25,6 +27,9 @@ pub const ALL: [Story; 17] = [
     ("environment_and_descriptors", environment_and_descriptors),
     ("shared_namespaces", shared_namespaces),
     ("joining", joining),
+    ("terminals", terminals),
+    ("other_namespaces", other_namespaces),
+    ("identity_map", identity_map),
     ("failures", failures),
     ("hooks", hooks),
     ("host_user", host_user),
@@ -340,6 +345,110 @@ fn joining(ground: &Ground) -> Told {
         Err(reason) => Err(reason),
         Ok(_) => Err("a container that has ended was joined".into()),
     }
+}
+
+fn terminals(ground: &Ground) -> Told {
+    let mut container = Container::new(ground, "terminals")?;
+    container.check(&[("open:/dev/tty", "No such device or address")], &With::default())?;
+    let (_controller, terminal) = terminal::pair().map_err(text)?;
+    let others = ground.ids.1 > 1;
+    let thief = if others { Some(hold_terminal(&terminal)?) } else { None };
+    let copy = || terminal.try_clone().map_err(text);
+    let with = |join| Ok::<_, String>(With { input: Some(copy()?), terminal: true, join, ..With::default() });
+    let nodes = "console fd full mqueue null ptmx pts random shm stderr stdin stdout tty urandom zero";
+    container.check(&[("open:/dev/tty", "done"), ("list:/dev", nodes)], &with(None)?)?;
+    let (reader, writer) = std::io::pipe().map_err(text)?;
+    let mut main = container.start(&["wait"], &With { input: Some(reader.into()), ..With::default() })?;
+    main.set_up()?;
+    if others {
+        container.check(&[("open:/dev/tty", "done")], &with(Some(main.begun.pid))?)?;
+    }
+    drop(writer);
+    main.finish()?;
+    container.without_namespace("user").without_namespace("network").without_namespace("pid");
+    if others {
+        container.check(&[("open:/dev/tty", "done")], &with(None)?)?;
+    }
+    if let Some(thief) = thief {
+        process::signal(&thief.pidfd, 9).map_err(text)?;
+        reap(thief.pid);
+    }
+    Ok(())
+}
+
+/// Somebody has the terminal already.
+fn hold_terminal(terminal: &OwnedFd) -> Result<process::Child, String> {
+    let (told, tell) = std::io::pipe().map_err(text)?;
+    let child = process::fork(&[], None, || {
+        terminal::new_session();
+        let taken = terminal::take(terminal, false).is_ok();
+        let _ = (&tell).write_all(&[u8::from(taken)]);
+        std::thread::sleep(std::time::Duration::from_secs(60));
+        0
+    })
+    .map_err(text)?;
+    let mut taken = [0];
+    (&told).read_exact(&mut taken).map_err(text)?;
+    if taken == [1] { Ok(child) } else { Err("the terminal cannot be had".into()) }
+}
+
+fn other_namespaces(ground: &Ground) -> Told {
+    let mut container = Container::new(ground, "other-namespaces")?;
+    let namespaces = container.config["linux"]["namespaces"].as_array_mut().expect("it is a list");
+    namespaces.push(json!({"type": "time"}));
+    container.set("/linux/timeOffsets", json!({"boottime": {"secs": 1_000_000_000, "nanosecs": 0}}));
+    container.set("/linux/sysctl", json!({"net.ipv4.ip_forward": "1", "kernel.shm_rmid_forced": "1"}));
+    container.check(
+        &[
+            ("read:/proc/uptime", "10000*"),
+            ("read:/proc/sys/net/ipv4/ip_forward", "1"),
+            ("read:/proc/sys/kernel/shm_rmid_forced", "1"),
+        ],
+        &With::default(),
+    )?;
+    if ground.ids.1 == 1 {
+        return Ok(());
+    }
+    let mut first = Container::new(ground, "network")?;
+    first.without_namespace("user");
+    let (reader, writer) = std::io::pipe().map_err(text)?;
+    let mut main = first.start(&["wait"], &With { input: Some(reader.into()), ..With::default() })?;
+    main.set_up()?;
+    let path = format!("/proc/{}/ns/net", main.begun.pid);
+    let link = fs::read_link(&path).map_err(text)?;
+    let mut second = Container::new(ground, "network-again")?;
+    second.without_namespace("user").without_namespace("network");
+    second.config["linux"]["namespaces"]
+        .as_array_mut()
+        .expect("it is a list")
+        .push(json!({"type": "network", "path": path}));
+    second.check(&[("link:/proc/self/ns/net", link.to_str().unwrap_or_default())], &With::default())?;
+    drop(writer);
+    main.finish().map(drop)
+}
+
+fn identity_map(ground: &Ground) -> Told {
+    if ground.ids.1 == 1 {
+        return Err(format!("{SKIPPED}: only root can map all ids"));
+    }
+    let mut container = Container::new(ground, "identity-map")?;
+    let all = json!([{"containerID": 0, "hostID": 0, "size": u32::MAX}]);
+    container.set("/linux/uidMappings", all.clone()).set("/linux/gidMappings", all);
+    container.set("/process/user", json!({"uid": 33, "gid": 33}));
+    container.set("/process/capabilities", json!({"bounding": ["CAP_NET_ADMIN"]}));
+    container.check(
+        &[
+            ("read:/proc/self/uid_map", "0 0 4294967295"),
+            ("status:Uid", "33 33 33 33"),
+            ("status:CapEff", "0000000000000000"),
+            ("status:CapBnd", "0000000000001000"),
+            ("owner:/", "0:0"),
+            ("write:/tmp/x", "done"),
+            ("owner:/tmp/x", "33:33"),
+            ("write:/run/x", "Permission denied"),
+        ],
+        &With::default(),
+    )
 }
 
 fn failures(ground: &Ground) -> Told {
