@@ -44,8 +44,8 @@ const WORTH_GROWING: u64 = 1 << 20;
 /// Of what a program says, the first lines tell.
 const FIRST_LINES: usize = 3;
 
-/// Makes the file system and returns when it is on the disk. Its identity comes from the kernel, who does not wait until
-/// there is enough chance in the machine, as mke2fs would on a first boot, for seconds.
+/// Makes the file system and returns when it is on the disk. Its identity comes from the kernel, which gives what
+/// it has; mke2fs would wait for entropy on a first boot, for seconds.
 pub fn make(device: &str) -> Result<(), Error> {
     let (id, seed) = (new_id()?.to_string(), new_id()?.to_string());
     let extended = format!("{EXTENDED},hash_seed={seed}");

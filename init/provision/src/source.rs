@@ -31,17 +31,18 @@ struct Boot {
 
 /// Reads all sources; none is needed.
 pub fn read(report: &mut Report) -> Machine {
-    let esp = of_esp().unwrap_or_else(|error| {
-        report.failure("read the configuration on the EFI system partition", &error);
-        None
-    });
-    let host = limited(Path::new(FW_CFG_FILE), find_fw_cfg).unwrap_or_else(|error| {
-        report.failure("read the configuration that the host passes", &error);
-        None
-    });
-    if esp.is_none() && host.is_none() {
+    let (esp, host) = (of_esp(), limited(Path::new(FW_CFG_FILE), find_fw_cfg));
+    if matches!((&esp, &host), (Ok(None), Ok(None))) {
         Report::note("there is no ashlar/machine.toml on the EFI system partition: nobody can log in");
     }
+    let mut sound = |words, text: Result<Option<String>>| {
+        text.unwrap_or_else(|error| {
+            report.failure(words, &error);
+            None
+        })
+    };
+    let esp = sound("read the configuration on the EFI system partition", esp);
+    let host = sound("read the configuration that the host passes", host);
     let mut parsed = |file, text: Option<String>| {
         let (machine, errors) = machine::parse(file, &text?);
         errors.iter().for_each(|error| report.mistake(error));
