@@ -23,3 +23,7 @@ pub const IMAGE_VARIABLE: &str = "ASHLAR_IMAGE_";
 pub const ACCELERATOR_VARIABLE: &str = "ASHLAR_ACCELERATOR";
 /// Where the logs of failed machines are kept.
 pub const LOGS_VARIABLE: &str = "ASHLAR_VM_LOGS";
+/// The builder's program, for stories that build.
+pub const BUILDER_VARIABLE: &str = "ASHLAR_BUILDER";
+/// The folder of our programs for this host's architecture, likewise.
+pub const PROGRAMS_VARIABLE: &str = "ASHLAR_PROGRAMS";

@@ -171,7 +171,7 @@ fn drive_arguments(index: usize, drive: &Drive) -> [String; 4] {
     if drive.snapshot {
         backend += ",snapshot=on";
     }
-    let device = format!("virtio-blk-pci,drive=disk{index},bootindex={index}");
+    let device = format!("virtio-blk-pci,drive=disk{index},bootindex={}", index + 1);
     ["-drive".into(), backend, "-device".into(), device]
 }
 

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -18,8 +19,8 @@ pub struct Qmp {
 }
 
 impl Qmp {
-    /// Connects to the socket `qmp` of a folder as soon as QEMU has made it.
-    pub fn connect(folder: &Path, patience: Duration) -> Result<Self> {
+    /// Connects to the socket `qmp` of a folder as soon as `qemu` has made it.
+    pub fn connect(folder: &Path, qemu: &mut Child, patience: Duration) -> Result<Self> {
         let directory = File::open(folder).with_context(|| format!("cannot open {}", folder.display()))?;
         // By way of the descriptor: a socket's path may have 108 bytes at most.
         let path = format!("/proc/self/fd/{}/qmp", directory.as_raw_fd());
@@ -28,6 +29,7 @@ impl Qmp {
             match UnixStream::connect(&path) {
                 Ok(stream) => break stream,
                 Err(error) if Instant::now() > until => bail!("QEMU does not listen: {error}"),
+                Err(_) if qemu.try_wait()?.is_some() => bail!("QEMU has ended"),
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         };

@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 
 use crate::tool;
 
+/// Seconds after which a command in the machine is given up.
+const LONGEST: &str = "600";
+
 /// A user's way into a machine.
 #[derive(Debug)]
 pub struct Ssh {
@@ -21,7 +24,7 @@ pub struct Ssh {
 /// How a command in the machine ended.
 #[derive(Debug, Clone)]
 pub struct Ran {
-    /// Exit code; 255 when the connection broke.
+    /// Exit code; 255 when the connection broke, 124 when it took too long.
     pub code: i32,
     /// Standard output, without white space at its ends.
     pub stdout: String,
@@ -107,7 +110,9 @@ impl Ssh {
     /// Runs a command of the user's shell, with `input` as its standard input.
     pub fn run(&self, line: &str, input: &[u8]) -> Result<Ran> {
         use std::io::Write;
-        let mut command = self.command();
+        let ssh = self.command();
+        let mut command = tool::command("timeout");
+        command.current_dir(&self.folder).arg(LONGEST).arg(ssh.get_program()).args(ssh.get_args());
         command.arg(line).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().context("cannot run ssh")?;
         let mut stdin = child.stdin.take().context("ssh has no standard input")?;

@@ -173,7 +173,7 @@ impl Vm {
         let (input, output) = (qemu.stdin.take(), qemu.stdout.take());
         let (input, output) = input.zip(output).context("QEMU has no standard input and output")?;
         let serial = Serial::new(input, output, &self.folder.join("serial.log"))?;
-        let qmp = Qmp::connect(&self.folder, Duration::from_secs(30)).map_err(|error| {
+        let qmp = Qmp::connect(&self.folder, &mut qemu, Duration::from_secs(30)).map_err(|error| {
             let _ = qemu.kill();
             let _ = qemu.wait();
             let log = fs::read_to_string(self.folder.join("qemu.log")).unwrap_or_default();

@@ -8,7 +8,9 @@ use std::process::Command;
 use anyhow::{Result, bail};
 use ashlar_qemu_tests::accelerator::Accelerator;
 use ashlar_qemu_tests::arch::Arch;
-use ashlar_qemu_tests::{ACCELERATOR_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, tool};
+use ashlar_qemu_tests::{
+    ACCELERATOR_VARIABLE, BUILDER_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, PROGRAMS_VARIABLE, tool,
+};
 
 use crate::step::{cargo, say};
 use crate::{image, project, setup, tidy};
@@ -60,6 +62,8 @@ fn stories(filter: Option<&str>) -> Result<Tally> {
     let mut environment = vec![
         (ACCELERATOR_VARIABLE.to_owned(), Accelerator::of(Arch::host()).name().into()),
         (LOGS_VARIABLE.to_owned(), project::target().join("vm-logs").into_os_string()),
+        (BUILDER_VARIABLE.to_owned(), project::target().join("release/ashlar").into_os_string()),
+        (PROGRAMS_VARIABLE.to_owned(), project::programs(Arch::host()).into_os_string()),
     ];
     for arch in Arch::ALL {
         match image::build("base", arch, None) {

@@ -1,1 +1,17 @@
-//! The promises, in virtual machines. Started by `cargo xtask test`.
+//! The promises, in virtual machines. `cargo xtask test` builds the images and starts these; a story is one machine's
+//! life, and checks whatever it passes on the way.
+
+mod aarch64;
+mod boot;
+mod building;
+mod configuration;
+mod containers;
+mod down;
+mod engine;
+mod faults;
+mod first_boot;
+mod image;
+mod network;
+mod root;
+mod services;
+mod small;

@@ -1,0 +1,142 @@
+//! The builder as its users meet it: without root, twice with the same bytes, and not at all when nothing changed.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, ensure};
+use ashlar_qemu_tests::arch::Arch;
+use ashlar_qemu_tests::promise::Promises;
+use ashlar_qemu_tests::{BUILDER_VARIABLE, PROGRAMS_VARIABLE, fixture, tool};
+
+const NOBODY: &str = "65534";
+
+#[test]
+fn another_folder_and_user_make_the_same_bytes() -> Result<()> {
+    let mut promises = Promises::new();
+    let built = fixture::image(Arch::host())?;
+    let place = Place::new()?;
+    promises.check("an ordinary user builds, in another folder", || {
+        let begun = Instant::now();
+        tool::output(&mut place.build()?)?;
+        println!("  built in {:.1} s", begun.elapsed().as_secs_f32());
+        Ok(())
+    });
+    for file in ["disk.raw", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"] {
+        promises.check(&format!("{file} is the same"), || {
+            tool::output(tool::command("cmp").arg(built.join(file)).arg(place.output().join(file))).map(drop)
+        });
+    }
+    promises.check("nothing changed: nothing is built", || {
+        let before = place.output().join("disk.raw").metadata()?.modified()?;
+        let begun = Instant::now();
+        tool::output(&mut place.build()?)?;
+        println!("  looked in {:.1} s", begun.elapsed().as_secs_f32());
+        ensure!(place.output().join("disk.raw").metadata()?.modified()? == before, "the disk was written anew");
+        Ok(())
+    });
+    promises.finish();
+    Ok(())
+}
+
+#[test]
+fn mistakes_in_an_image_are_named() -> Result<()> {
+    let mut promises = Promises::new();
+    let place = Place::new()?;
+    let image = place.checkout().join("images/base.toml");
+    let text = fs::read_to_string(&image)?;
+    for (what, change, wanted) in [
+        ("a misspelt key", "\npakages = []\n", "pakages"),
+        ("a package that does not exist", "\npackages = [\"no-such-package\"]\n", "no-such-package"),
+    ] {
+        promises.check(&format!("{what}: the error names it, and nothing is left behind"), || {
+            fs::write(&image, format!("{}{text}", change.trim_start()))?;
+            let output = place.build()?.output()?;
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            ensure!(!output.status.success(), "it was built");
+            ensure!(said.contains(wanted) && said.contains("base.toml"), "{said}");
+            ensure!(!place.output().join("disk.raw").exists(), "something was left behind");
+            Ok(())
+        });
+    }
+    promises.finish();
+    Ok(())
+}
+
+/// A folder that the other user owns, with copies of what the builder reads.
+struct Place {
+    folder: PathBuf,
+    is_root: bool,
+}
+
+impl Place {
+    fn new() -> Result<Self> {
+        use std::os::unix::fs::MetadataExt;
+        use std::sync::atomic::{AtomicU32, Ordering};
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let folder = std::env::temp_dir().join(format!("ashlar-building-{}-{number}", std::process::id()));
+        let is_root = fs::metadata("/proc/self")?.uid() == 0;
+        let place = Self { folder, is_root };
+        fs::create_dir_all(place.checkout())?;
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no checkout")?.to_owned();
+        for part in ["images", "system-containers", "Cargo.lock"] {
+            copy(&source.join(part), &place.checkout().join(part))?;
+        }
+        copy(&variable(BUILDER_VARIABLE)?, &place.folder.join("ashlar"))?;
+        copy(&variable(PROGRAMS_VARIABLE)?, &place.folder.join("programs"))?;
+        let cache = cache()?;
+        copy(&cache, &place.folder.join("cache"))?;
+        if place.is_root {
+            tool::output(tool::command("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(&place.folder))?;
+        }
+        Ok(place)
+    }
+
+    fn checkout(&self) -> PathBuf {
+        self.folder.join("checkout")
+    }
+
+    fn output(&self) -> PathBuf {
+        self.folder.join("output")
+    }
+
+    fn build(&self) -> Result<Command> {
+        let builder = self.folder.join("ashlar");
+        let mut command = match self.is_root {
+            true => {
+                let mut command = tool::command("setpriv");
+                command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--no-new-privs"]).arg(builder);
+                command
+            }
+            false => Command::new(builder),
+        };
+        command.current_dir(self.checkout()).env("HOME", &self.folder).env_remove("XDG_CACHE_HOME");
+        command.args(["build", "images/base.toml", "--arch", Arch::host().name(), "--programs", "../programs"]);
+        command.args(["--output", "../output", "--cache", "../cache"]);
+        Ok(command)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn variable(name: &str) -> Result<PathBuf> {
+    let value = std::env::var_os(name).map(PathBuf::from);
+    value.with_context(|| format!("{name} is not set: `cargo xtask test` runs the stories"))
+}
+
+/// The builder's cache of packages: what was fetched once need not be fetched by a test.
+fn cache() -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name).map(PathBuf::from);
+    let caches = variable("XDG_CACHE_HOME").or_else(|| Some(variable("HOME")?.join(".cache")));
+    Ok(caches.context("neither XDG_CACHE_HOME nor HOME is set")?.join("ashlar"))
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    tool::output(tool::command("cp").args(["-r", "--reflink=auto"]).arg(from).arg(to)).map(drop)
+}

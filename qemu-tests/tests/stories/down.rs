@@ -1,0 +1,73 @@
+//! The ways down, and what is left behind on the disk.
+
+use anyhow::{Result, ensure};
+use ashlar_qemu_tests::promise::Promises;
+use ashlar_qemu_tests::tool;
+use ashlar_qemu_tests::vm::Vm;
+
+#[test]
+fn every_way_down_is_clean() -> Result<()> {
+    let mut promises = Promises::new();
+    let mut vm = Vm::builder("down").make()?;
+    // A reboot ends QEMU here, so that the disk can be looked at.
+    vm.launch.no_reboot = true;
+    vm.boot()?;
+    vm.root("echo something to write > /var/lib/witness; logger -t witness 'the first boot' 2>/dev/null || true")?;
+    promises.check("the power button switches off", || {
+        vm.press_power()?;
+        vm.wait_off()
+    });
+    promises.check("the state file system is clean after that", || state_is_clean(&vm));
+
+    vm.start()?;
+    vm.wait_ready()?;
+    promises.check("Ctrl-Alt-Del reboots", || {
+        vm.qmp()?.press(&["ctrl", "alt", "delete"])?;
+        vm.wait_off()
+    });
+    promises.check("the state file system is clean after that, too", || state_is_clean(&vm));
+
+    vm.boot()?;
+    promises.check("the file that was written is there", || {
+        let text = vm.root("cat /var/lib/witness")?;
+        ensure!(text == "something to write", "{text}");
+        Ok(())
+    });
+    promises.check("os reboot reboots", || {
+        vm.try_run("os reboot")?;
+        vm.wait_off()
+    });
+    promises.check("the state file system is clean after a reboot by hand", || state_is_clean(&vm));
+
+    vm.launch.no_reboot = false;
+    vm.boot()?;
+    promises.check("fsck found nothing to do", || {
+        let log = vm.root("journalctl --no-pager -b")?;
+        ensure!(!log.contains("recovering journal"), "the journal of /var was replayed");
+        Ok(())
+    });
+    promises.check("the journal has every boot", || {
+        let boots = vm.root("journalctl --no-pager -q --list-boots")?;
+        ensure!(boots.lines().filter(|line| !line.contains("BOOT ID")).count() == 4, "{boots}");
+        Ok(())
+    });
+    promises.check("os poweroff switches off", || {
+        vm.try_run("os poweroff")?;
+        vm.wait_off()
+    });
+    promises.finish();
+    vm.finish();
+    Ok(())
+}
+
+/// A foreign checker's word on the state partition.
+fn state_is_clean(vm: &Vm) -> Result<()> {
+    let state = vm.folder().join("state.ext4");
+    vm.disk.extract("state", &state)?;
+    let superblock = tool::output(tool::command("dumpe2fs").arg("-h").arg(&state))?;
+    let text = String::from_utf8_lossy(&superblock.stdout).into_owned();
+    let field = text.lines().find(|line| line.starts_with("Filesystem state:")).unwrap_or_default();
+    ensure!(field.ends_with(" clean"), "{field}");
+    ensure!(!text.contains("needs_recovery"), "its journal has to be replayed");
+    tool::output(tool::command("e2fsck").args(["-f", "-n"]).arg(&state)).map(drop)
+}
