@@ -182,7 +182,7 @@ impl Machine {
             command.args(&arguments[1..]).stdin(input).stdout(output).stderr(error).current_dir("/root");
             command.env_clear().envs(person.environment.iter().cloned());
             command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
-            return spawn(&mut command, group).map(|pid| (pid, None));
+            return spawn(&mut command, group, person.tty).map(|pid| (pid, None));
         }
         let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
         let main = self.core.run(console).main;
@@ -242,14 +242,14 @@ fn start_on_host(unit: &str, command: &str, group: &str) -> Result<Started, Stri
     let mut command = Command::new(words.next().unwrap_or_default());
     let error = sink.fd.try_clone().map_err(|error| format!("cannot open its output: {error}"))?;
     command.args(words).stdin(Stdio::null()).stdout(sink.fd).stderr(error).env("NOTIFY_SOCKET", NOTIFY);
-    let pid = spawn(&mut command, group)?;
+    let pid = spawn(&mut command, group, false)?;
     Ok(Started { pid, is_init: false, setup: None })
 }
 
-fn spawn(command: &mut Command, group: &str) -> Result<u32, String> {
+fn spawn(command: &mut Command, group: &str, terminal: bool) -> Result<u32, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let procs = cgroup::path(group).join("cgroup.procs");
-    let child = host::spawn(command, &procs).map_err(|error| format!("cannot execute {program}: {error}"))?;
+    let child = host::spawn(command, &procs, terminal).map_err(|error| format!("cannot execute {program}: {error}"))?;
     // Dropping the handle neither waits nor kills: the loop reaps all children.
     Ok(child.id())
 }

@@ -58,9 +58,10 @@ pub(super) struct Person<'a> {
 }
 
 impl Person<'_> {
-    /// The command line: a login shell of the user, which runs the command if there is one.
+    /// The command line: a login shell of the user, which runs the command if there is one. A single word is a line for
+    /// the shell, as ssh passes it; several are the words of a command.
     pub(super) fn arguments(&self) -> Vec<String> {
-        let mut arguments: Vec<String> = match (self.host, self.command) {
+        match (self.host, self.command) {
             (true, []) => vec!["/bin/bash".into(), "-l".into()],
             (true, command) => command.to_vec(),
             (false, command) => {
@@ -70,20 +71,16 @@ impl Person<'_> {
                     arguments.extend(["-w".into(), keep.join(",")]);
                 }
                 if !command.is_empty() {
+                    let line = match command {
+                        [line] => line.clone(),
+                        words => words.iter().map(|word| quote(word)).collect::<Vec<_>>().join(" "),
+                    };
                     // `-c` would start a new session, without the terminal.
-                    arguments.extend([
-                        "--session-command".into(),
-                        command.iter().map(|w| quote(w)).collect::<Vec<_>>().join(" "),
-                    ]);
+                    arguments.extend(["--session-command".into(), line]);
                 }
                 arguments
             }
-        };
-        if self.tty && self.host {
-            // A session of its own that takes the terminal, whoever had it. The runtime does that for containers.
-            arguments.splice(0..0, ["/usr/bin/setsid".to_owned(), "--ctty".to_owned()]);
         }
-        arguments
     }
 }
 
@@ -243,8 +240,9 @@ mod tests {
             assert_eq!(person.arguments().join(" "), expect);
         };
         check(true, false, &[], "/bin/bash -l");
-        check(true, true, &["id"], "/usr/bin/setsid --ctty id");
+        check(true, true, &["id"], "id");
         check(false, true, &[], "/usr/sbin/runuser -l core -w TERM");
+        check(false, true, &["a; b"], "/usr/sbin/runuser -l core -w TERM --session-command a; b");
         check(false, false, &["echo", "it's"], r"/usr/sbin/runuser -l core -w TERM --session-command echo 'it'\''s'");
     }
 }
