@@ -45,13 +45,12 @@ pub fn initramfs(parts: &Parts<'_>, read: impl Fn(&str) -> Option<Vec<u8>>) -> R
     let modules = order(parts)?;
     let files: Vec<(&str, Vec<u8>)> =
         modules.iter().map(|path| Ok((file_name(path), unpacked(path, &read)?))).collect::<Result<_, Error>>()?;
-    let list: String = files.iter().map(|(name, _)| format!("{name}\n")).collect();
-    let packing = |source| Error::Pack { what: "files".to_owned(), source };
-    let archive = archive(parts, &list, &files).map_err(packing)?;
-    zstd::bulk::compress(&archive, LEVEL).map_err(packing)
+    let packed = archive(parts, &files).and_then(|archive| zstd::bulk::compress(&archive, LEVEL));
+    packed.map_err(|source| Error::Pack { what: "files".to_owned(), source })
 }
 
-fn archive(parts: &Parts<'_>, list: &str, files: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
+fn archive(parts: &Parts<'_>, files: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
+    let list: String = files.iter().map(|(name, _)| format!("{name}\n")).collect();
     let modified = u32::try_from(parts.date.seconds()).unwrap_or(u32::MAX);
     let mut archive = cpio::Writer::new(Vec::new(), modified);
     FOLDERS.iter().try_for_each(|folder| archive.directory(folder, 0o755))?;

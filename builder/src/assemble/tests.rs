@@ -1,11 +1,12 @@
 //! A small release, made and read back.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 
 use ashlar_formats::{fat, verity};
 
 use super::*;
+use crate::inspect;
 
 const MIB: u64 = 1 << 20;
 
@@ -161,4 +162,42 @@ fn refuses_what_does_not_fit() {
     let fixture = Fixture::new(3);
     let error = fixture.with(|inputs| assemble(&Inputs { parameters: &roothash, ..inputs }).unwrap_err());
     assert!(error.to_string().contains("use kernel parameter \"roothash=00\""), "{error}");
+}
+
+#[test]
+fn is_read_back_by_inspect() {
+    let fixture = Fixture::new(3);
+    let release = fixture.with(|inputs| assemble(&inputs)).unwrap();
+    let report = inspect::read(fixture.folder.path()).unwrap();
+    assert_eq!(report.release.as_ref(), Some(&release));
+    let disk = report.disk.as_ref().unwrap();
+    let hash = release.root_hash.to_string();
+    assert_eq!(disk.problems, Vec::<String>::new());
+    assert_eq!(disk.entries[0].version.as_deref(), Some("0.1.0"));
+    assert_eq!(disk.entries[0].root_hash(), Some(&hash[..]));
+    assert_eq!(disk.slots[0].root_hash.as_deref(), Some(&hash[..]));
+    assert_eq!(disk.slots[0].version.as_deref(), Some("0.1.0"));
+    assert_eq!((&disk.slots[1].name[..], &disk.slots[1].root_hash), ("b", &None));
+    let text = inspect::render::text(&report);
+    assert!(text.contains("2  root-a     root-x86-64         64.0 MiB\n"), "{text}");
+    assert!(text.contains("EFI/Linux/ashlar_0.1.0.efi  0.1.0    6.12"), "{text}");
+    assert!(text.contains("b     -        0 B   64.0 MiB  empty\n"), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&report.to_json()).unwrap();
+    assert_eq!(json["disk"]["slots"][0]["root_hash"], hash);
+
+    // A disk whose boot partition and one tree are damaged still says what the rest is.
+    let path = fixture.folder.path().join("disk.raw");
+    let damaged = File::options().write(true).open(&path).unwrap();
+    damaged.write_all_at(&[0; 512], MIB).unwrap();
+    damaged.write_all_at(&[9], (1 + 260 + 64) * MIB + 8).unwrap();
+    let report = inspect::read(&path).unwrap();
+    let problems = report.disk.unwrap().problems;
+    assert!(
+        problems[0].contains("it is not FAT32") && problems[1].contains("slot a: read the verity superblock"),
+        "{problems:?}"
+    );
+    let error = inspect::read(&fixture.folder.path().join("ashlar.efi")).unwrap_err();
+    assert!(error.to_string().contains("read disk"), "{error}");
+    let empty = tempfile::tempdir().unwrap();
+    assert!(inspect::read(empty.path()).unwrap_err().to_string().contains("neither disk.raw nor release.json"));
 }
