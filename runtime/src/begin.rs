@@ -110,11 +110,10 @@ fn open_group(group: &Path, subgroup: Option<&str>) -> Result<File, Failure> {
     File::open(&path).step(Step::Fork, format!("control group {}", path.display()))
 }
 
-/// Namespaces that the inside is born in. A view of the groups must be made where the process already is, and a clock's
-/// offset before anybody uses it: those two follow later.
+/// Namespaces that the inside is born in: those that nobody can enter later, or that own the others. Making the rest
+/// takes time (a network's above all), which is the inside's to spend.
 fn birth(bundle: &Bundle) -> Vec<Kind> {
-    let made = bundle.spec.linux.namespaces.iter().filter(|namespace| namespace.path.is_none());
-    made.map(|namespace| bundle::kind(namespace.kind)).filter(|k| !matches!(k, Kind::Cgroup | Kind::Time)).collect()
+    [NamespaceKind::User, NamespaceKind::Pid].into_iter().filter(|k| bundle.makes(*k)).map(bundle::kind).collect()
 }
 
 fn begin_new(request: &Request<'_>, group: Option<&File>, reporter: Reporter) -> Result<Child, Failure> {

@@ -1,7 +1,8 @@
-//! What the host's side of a set-up tells the inside: a typed handshake over a socket.
+//! What the two sides of a set-up tell each other: a typed handshake over a socket.
 //!
 //! ```text
-//! Mapped            the ids of the user namespace are there
+//! Born              from the inside: its namespaces are there
+//! Mapped            from here on from the host's side: the ids of the user namespace are there
 //! Namespace, Root,
 //! Mount, Console    a descriptor each
 //! Go                everything is there; the number is the process as the host sees it
@@ -18,7 +19,8 @@ use std::io;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Topic {
-    Mapped = 1,
+    Born = 1,
+    Mapped,
     Namespace,
     Root,
     Mount,
@@ -26,7 +28,8 @@ pub(crate) enum Topic {
     Go,
 }
 
-const TOPICS: [Topic; 6] = [Topic::Mapped, Topic::Namespace, Topic::Root, Topic::Mount, Topic::Console, Topic::Go];
+const TOPICS: [Topic; 7] =
+    [Topic::Born, Topic::Mapped, Topic::Namespace, Topic::Root, Topic::Mount, Topic::Console, Topic::Go];
 
 /// One message.
 #[derive(Debug)]

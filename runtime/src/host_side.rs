@@ -37,6 +37,9 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, inside: u32) -> Resu
         pass_mounts(bundle, users.as_ref(), channel)?;
         pass_console(request, channel)?;
     }
+    // What hooks look at must be there.
+    let born = channel.receive().step(Step::Prepare, "the container")?;
+    born.ok_or_else(|| Failure::because(Step::Prepare, "the container", "it ended meanwhile"))?;
     let hooks = &bundle.spec.hooks;
     for hooks in [&hooks.prestart, &hooks.create_runtime] {
         run_hooks(hooks, bundle, request.id, "creating", inside)?;

@@ -31,6 +31,11 @@ pub(crate) struct Parts {
 /// Sets up and executes.
 pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter) -> Result<Infallible, Failure> {
     let bundle = request.bundle;
+    // A view of the groups is made where the process is in the end; a clock's offset comes before anybody uses it.
+    let kinds = [NamespaceKind::Mount, NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
+    let kinds: Vec<Kind> = kinds.into_iter().filter(|kind| bundle.makes(*kind)).map(bundle::kind).collect();
+    namespace::unshare(&kinds).step(Step::Namespace, "new namespaces")?;
+    channel.send(Topic::Born, 0, None).step(Step::Prepare, "the container")?;
     await_mapping(channel)?;
     let own_users = bundle.makes(NamespaceKind::User);
     if own_users {
@@ -92,7 +97,7 @@ fn receive(bundle: &Bundle, channel: &Channel) -> Result<Parts, Failure> {
             (Topic::Console, console) => parts.console = console,
             (Topic::Mount, mount) => parts.mounts[number] = mount,
             (Topic::Namespace, Some(namespace)) => parts.namespaces.push((number, namespace)),
-            (Topic::Namespace | Topic::Mapped, _) => {}
+            (Topic::Namespace | Topic::Mapped | Topic::Born, _) => {}
         }
     }
 }
@@ -102,7 +107,7 @@ fn set_clocks(bundle: &Bundle) -> Result<(), Failure> {
     if !bundle.makes(NamespaceKind::Time) {
         return Ok(());
     }
-    namespace::unshare(Kind::Time).step(Step::Namespace, "a new time namespace")?;
+    namespace::unshare(&[Kind::Time]).step(Step::Namespace, "a new time namespace")?;
     credentials::reveal().step(Step::Identity, "visible")?;
     for (clock, offset) in &bundle.spec.linux.time_offsets {
         let line = format!("{clock} {} {}\n", offset.secs, offset.nanosecs);
@@ -118,7 +123,7 @@ fn enter_namespaces(bundle: &Bundle, parts: &Parts) -> Result<(), Failure> {
         namespace::enter(file, &[bundle::kind(namespace.kind)]).step(Step::Namespace, path)?;
     }
     if bundle.makes(NamespaceKind::Cgroup) {
-        namespace::unshare(Kind::Cgroup).step(Step::Namespace, "a new cgroup namespace")?;
+        namespace::unshare(&[Kind::Cgroup]).step(Step::Namespace, "a new cgroup namespace")?;
     }
     Ok(())
 }

@@ -55,10 +55,11 @@ impl Kind {
     }
 }
 
-/// Makes a new namespace and enters it; a new process or time namespace is for children only.
-pub fn unshare(kind: Kind) -> io::Result<()> {
+/// Makes new namespaces and enters them; a new process or time namespace is for children only.
+pub fn unshare(kinds: &[Kind]) -> io::Result<()> {
+    let flags = kinds.iter().fold(0, |flags, kind| flags | kind.flag());
     // SAFETY: takes flags.
-    crate::result(unsafe { libc::unshare(kind.flag() as i32) })?;
+    crate::result(unsafe { libc::unshare(flags as i32) })?;
     Ok(())
 }
 
