@@ -14,6 +14,7 @@ mod error;
 mod facts;
 mod handover;
 mod loader;
+mod module_info;
 mod modules;
 mod mounts;
 mod search;
@@ -32,6 +33,7 @@ use ashlar_sys::{clock, descriptor};
 use command_line::CommandLine;
 use error::Error;
 use facts::Facts;
+use modules::Modules;
 use slot::Slot;
 
 /// Time to read the sentence.
@@ -43,6 +45,7 @@ struct Boot {
     started: u64,
     command_line: CommandLine,
     watchdog: Option<File>,
+    modules: Modules,
     slot: Option<Slot>,
 }
 
@@ -85,13 +88,14 @@ impl Boot {
     }
 
     fn load_modules(&mut self) -> Result<(), Error> {
-        modules::load()?;
+        self.modules = Modules::read()?;
+        self.modules.load(false)?;
         self.arm_watchdog()
     }
 
     fn find_root(&mut self) -> Result<(), Error> {
         let wanted = self.command_line.root_hash()?;
-        self.slot = Some(search::find(wanted, loader::partition())?);
+        self.slot = Some(search::find(wanted, loader::partition(), || self.modules.load(true))?);
         Ok(())
     }
 

@@ -29,8 +29,13 @@ const SHORT: usize = 16;
 /// A disk and what one look at it found.
 type Looked = (String, Result<Look, gpt::Error>);
 
-/// The slot of that root hash; `loader` is the partition that the boot loader was started from.
-pub fn find(wanted: RootHash, loader: Option<Uuid>) -> Result<Slot, Error> {
+/// The slot of that root hash; `loader` is the partition that the boot loader was started from. `prepare` is called
+/// before each look but the first, to bring up what may have come.
+pub fn find(
+    wanted: RootHash,
+    loader: Option<Uuid>,
+    mut prepare: impl FnMut() -> Result<(), Error>,
+) -> Result<Slot, Error> {
     let started = Instant::now();
     let mut first_seen = None;
     loop {
@@ -50,6 +55,7 @@ pub fn find(wanted: RootHash, loader: Option<Uuid>) -> Result<Slot, Error> {
             return Err(Error::NoRoot { seconds: LIMIT.as_secs(), wanted, found });
         }
         thread::sleep((started.elapsed() / 8).clamp(PAUSES.0, PAUSES.1));
+        prepare()?;
     }
 }
 
