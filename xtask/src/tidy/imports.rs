@@ -17,7 +17,7 @@ const TABLE: [(&str, &[&str]); 13] = [
     ("ashlar-control", &["ashlar-config"]),
     ("ashlar-fetch", &[]),
     ("ashlar-qemu-tests", &["ashlar-control", "ashlar-config"]),
-    ("xtask", &["ashlar-qemu-tests"]),
+    ("xtask", &["ashlar-qemu-tests", "ashlar-formats"]),
 ];
 
 /// Imports that the table does not have, and members that it does not know.
