@@ -79,8 +79,10 @@ fn a_file_that_is_no_toml_keeps_nobody_from_mending_it() -> Result<()> {
     });
     promises.check("nobody is logged in on the serial console", || {
         let patience = vm.patience(20);
+        vm.serial()?.wait_for("nobody is logged in here", patience)?;
         vm.serial()?.type_line("id")?;
-        let waited = vm.serial()?.wait_for("uid=", patience / 4);
+        // Long enough for a shell to answer, if there were one.
+        let waited = vm.serial()?.wait_for("uid=", patience / 6);
         ensure!(waited.is_err(), "somebody is: {waited:?}");
         Ok(())
     });

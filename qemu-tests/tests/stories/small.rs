@@ -41,8 +41,10 @@ fn a_machine_as_delivered_lets_nobody_in() -> Result<()> {
     promises.check("the qcow2 image boots without any configuration", || vm.wait_ready().map(drop));
     promises.check("the serial console logs nobody in", || {
         let patience = vm.patience(20);
+        vm.serial()?.wait_for("nobody is logged in here", patience)?;
         vm.serial()?.type_line("id")?;
-        let waited = vm.serial()?.wait_for("uid=", patience / 4);
+        // Long enough for a shell to answer, if there were one.
+        let waited = vm.serial()?.wait_for("uid=", patience / 6);
         ensure!(waited.is_err(), "somebody is: {waited:?}");
         Ok(())
     });
