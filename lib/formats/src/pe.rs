@@ -2,7 +2,9 @@
 //! line as further sections (UAPI Group specification "Unified Kernel Image"). One file, signed as one.
 //!
 //! Sections are added the way systemd's ukify does it: behind the last one in memory and in the file, each
-//! aligned, no byte of the stub's own moved. Signing is sbsign's, the stub is the suite's.
+//! aligned, no byte of the stub's own moved; an image is equal to ukify's, byte for byte. Signing is sbsign's, the stub is the suite's.
+
+mod sbat;
 
 use crate::field::{put, text, u16, u32};
 
@@ -129,8 +131,12 @@ impl<'a> Image<'a> {
         self.sections().find(|section| section.name == name).map(|section| section.content)
     }
 
+    fn header_at(&self, n: usize) -> usize {
+        self.sections + n * SECTION
+    }
+
     fn header(&self, n: usize) -> &'a [u8] {
-        &self.bytes[self.sections + n * SECTION..][..SECTION]
+        &self.bytes[self.header_at(n)..][..SECTION]
     }
 
     fn content(&self, n: usize) -> Option<&'a [u8]> {
@@ -164,7 +170,8 @@ impl<'a> Image<'a> {
 /// Stub or kernel are no PE files, or the parts do not fit.
 pub fn write(stub: &[u8], uki: &Uki<'_>) -> Result<Vec<u8>, Error> {
     let kernel = Image::parse(uki.kernel)?;
-    let mut output = append(stub, ".osrel", uki.os_release.as_bytes(), DATA)?;
+    let mut output = sbat::merged(stub, &kernel)?;
+    output = append(&output, ".osrel", uki.os_release.as_bytes(), DATA)?;
     output = append(&output, ".cmdline", uki.command_line.as_bytes(), DATA)?;
     if let Some(release) = uki.kernel_release {
         output = append(&output, ".uname", release.as_bytes(), DATA)?;
@@ -213,7 +220,7 @@ fn append(image: &[u8], name: &'static str, content: &[u8], kind: u32) -> Result
     put(&mut header, 36, &(kind | READABLE).to_le_bytes());
     put(&mut output, header_at, &header);
 
-    let data_bytes = u32(image, optional + 8).saturating_add((end - content_at) as u32);
+    let data_bytes = u32(image, optional + 8).saturating_add(content.len() as u32);
     put(&mut output, coff + 2, &(count as u16 + 1).to_le_bytes());
     put(&mut output, optional + 8, &data_bytes.to_le_bytes());
     put(&mut output, optional + 56, &u32::try_from(image_end).map_err(large)?.to_le_bytes());
@@ -275,6 +282,24 @@ mod tests {
         assert_eq!((image.machine(), image.section(".initrd")), (X86_64, Some(&b"initramfs"[..])));
         assert_eq!(image.section(".dtb"), None);
         assert!(bytes.len().is_multiple_of(512));
+    }
+
+    #[test]
+    fn can_be_revoked_by_each_of_its_parts() {
+        let with = |line: &str| {
+            let mut stub = stub(6);
+            put(&mut stub, 328, b".sbat\0\0\0");
+            let at = stub.len() - 5120;
+            put(&mut stub, at, format!("sbat,1,x\n{line}\n\0").as_bytes());
+            stub
+        };
+        let kernel = with("linux,1,Linux");
+        let bytes = write(&with("systemd-stub,1,systemd"), &uki(&kernel)).unwrap();
+        let text = text(Image::parse(&bytes).unwrap().section(".sbat").unwrap());
+        let lines: Vec<_> = text.lines().map(|line| line.split(',').next().unwrap_or_default()).collect();
+        assert_eq!(lines, ["sbat", "systemd-stub", "linux", "uki"]);
+        let long = "x".repeat(5000);
+        assert_eq!(write(&with(&long), &uki(&with(&long))), Err(Error::NoRoom(".sbat")));
     }
 
     #[test]
