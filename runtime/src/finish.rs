@@ -59,9 +59,12 @@ pub(crate) fn execute(request: &Request<'_>, reporter: &Reporter) -> Result<Infa
     process::arrange(&request.passed()).step(Step::Descriptors, "the descriptors")?;
     if written.no_new_privileges {
         credentials::no_new_privileges().step(Step::Capabilities, "no_new_privileges")?;
+        // The filter need allow nothing but the execution.
+        reporter.executing();
         install(filter)?;
+    } else {
+        reporter.executing();
     }
-    reporter.executing();
     Err(Failure::new(Step::Execute, program, &process::execute(&path, &arguments, &variables)))
 }
 

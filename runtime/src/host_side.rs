@@ -165,7 +165,9 @@ fn prepare(
     let (spread, all) = options.propagation.unwrap_or_else(|| (inherited_propagation(bundle), true));
     let spread = Change { propagation: Some(spread), ..Change::default() };
     mounts::change(tree, &spread, all).step(Step::Mount, subject)?;
-    for (change, recursive) in [(options.change(), false), (options.change_below(), true)] {
+    // What stands in for a file system of the container's own is as restricted as that would be, with all in it.
+    let is_view = mount.kind.as_deref().is_some_and(|kind| !["", "none", "bind"].contains(&kind)) && !options.bind;
+    for (change, recursive) in [(options.change(), is_view), (options.change_below(), true)] {
         if !change.is_none() {
             mounts::change(tree, &change, recursive).step(Step::Mount, subject)?;
         }

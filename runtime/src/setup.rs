@@ -4,6 +4,7 @@
 //! executed. At the end of the pipe: a failure if there is one; else success if the execution was announced; else
 //! whoever set up was killed.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
@@ -18,9 +19,9 @@ const TEXT_LIMIT: usize = 1500;
 /// The end that is written to.
 #[derive(Debug)]
 pub(crate) struct Reporter {
-    pipe: OwnedFd,
+    pipe: File,
     /// A person who reads along.
-    person: Option<OwnedFd>,
+    person: Option<File>,
 }
 
 impl Reporter {
@@ -30,8 +31,8 @@ impl Reporter {
 
     /// A copy out of the way of the descriptors below `lowest`; `person` reads along what fails.
     pub(crate) fn above(&self, lowest: usize, person: Option<BorrowedFd<'_>>) -> io::Result<Self> {
-        let person = person.map(|fd| process::above(fd, lowest)).transpose()?;
-        Ok(Self { pipe: process::above(&self.pipe, lowest)?, person })
+        let person = person.map(|fd| process::above(fd, lowest)).transpose()?.map(File::from);
+        Ok(Self { pipe: process::above(&self.pipe, lowest)?.into(), person })
     }
 
     pub(crate) fn failed(&self, failure: &Failure) {
@@ -46,11 +47,9 @@ impl Reporter {
     }
 }
 
-/// Nobody may be reading any more: then there is nobody to be told.
-fn write(fd: &OwnedFd, bytes: &[u8]) {
-    if let Ok(fd) = fd.try_clone() {
-        let _ = std::fs::File::from(fd).write_all(bytes);
-    }
+/// Nobody may be reading any more: then there is nobody to be told. One call only: a filter may be in force.
+fn write(mut file: &File, bytes: &[u8]) {
+    let _ = file.write_all(bytes);
 }
 
 /// Step, error number, then subject and reason, each with its length before it.
@@ -91,7 +90,10 @@ pub struct Setup {
 pub(crate) fn pair(subject: String) -> io::Result<(Setup, Reporter)> {
     let (reader, writer) = io::pipe()?;
     descriptor::set_blocking(&reader, false)?;
-    Ok((Setup { pipe: reader, subject, read: Vec::new() }, Reporter { pipe: writer.into(), person: None }))
+    Ok((
+        Setup { pipe: reader, subject, read: Vec::new() },
+        Reporter { pipe: OwnedFd::from(writer).into(), person: None },
+    ))
 }
 
 impl Setup {

@@ -116,6 +116,22 @@ fn several_conditions() {
 }
 
 #[test]
+fn runs_of_numbers_are_short() {
+    let some = filter(r#"[{"names":["read","write","open","openat","close","mmap"],"action":"SCMP_ACT_ALLOW"}]"#);
+    let check = |length: usize, limit: usize| assert!(length <= limit, "{length} instructions, more than {limit}");
+    check(some.len(), 24);
+    let calls = |step: usize| (0..1000).step_by(step).map(|n| (n, Leaf::new(ALLOW))).collect();
+    check(assembler::assemble(0, &ranges(calls(1), ERRNO)).len(), 12);
+    // Every other call allowed, which is as bad as it gets: two instructions a call, and long jumps.
+    let worst = assembler::assemble(seccomp::ARCHITECTURE, &ranges(calls(2), ERRNO));
+    check(worst.len(), 2200);
+    for number in 0..1000 {
+        let expect = if number % 2 == 0 { ALLOW } else { ERRNO };
+        assert_eq!(run(&worst, seccomp::ARCHITECTURE, number, [0; 6]), expect, "{number}");
+    }
+}
+
+#[test]
 fn refusals() {
     let check = |json: &str, expect: &str| {
         let error = compile(&serde_json::from_str(json).unwrap()).expect_err(json).to_string();

@@ -252,7 +252,7 @@ fn filter(ground: &Ground) -> Told {
              "args": [{"index": 0, "value": 2, "op": "SCMP_CMP_EQ"}]},
         ],
     });
-    container.set("/linux/seccomp", profile);
+    container.set("/linux/seccomp", profile.clone());
     let rows = [
         ("mkdir:/tmp/x", "No space left on device"),
         ("loopback", "Operation not permitted"),
@@ -262,6 +262,14 @@ fn filter(ground: &Ground) -> Told {
     container.check(&rows, &With::default())?;
     container.set("/process/noNewPrivileges", json!(false));
     container.check(&rows, &With::default())?;
+    let narrow = json!({"defaultAction": "SCMP_ACT_KILL_PROCESS",
+        "syscalls": [{"names": ["execve"], "action": "SCMP_ACT_ALLOW"}]});
+    container.set("/process/noNewPrivileges", json!(true)).set("/linux/seccomp", narrow);
+    match container.ask(&["pid"], &With::default()) {
+        Err(reason) if reason.starts_with("it ended with 159") => {}
+        other => return Err(format!("a program that may do nothing: {other:?}")),
+    }
+    container.set("/process/noNewPrivileges", json!(false)).set("/linux/seccomp", profile);
     container.check(&[("status:NoNewPrivs", "0")], &With::default())
 }
 
