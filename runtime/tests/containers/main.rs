@@ -4,13 +4,13 @@
 //! Root is not needed: without it everything happens in a user namespace, and what cannot be tried there is named. Built
 //! statically, the program can be PID 1 of a virtual machine, where there are control groups v2 and device programs.
 
-#[path = "containers/fixture.rs"]
+mod files;
 mod fixture;
-#[path = "containers/ground.rs"]
 mod ground;
-#[path = "containers/probe.rs"]
+mod lives;
+mod namespaces;
 mod probe;
-#[path = "containers/stories.rs"]
+mod processes;
 mod stories;
 
 fn main() {
