@@ -306,6 +306,11 @@ impl Vm {
         Ok(())
     }
 
+    /// The port of 127.0.0.1 that leads to the machine's port 22.
+    pub fn ssh_port(&self) -> u16 {
+        self.port
+    }
+
     /// CPU time that QEMU has used.
     pub fn cpu_time(&mut self) -> Result<Duration> {
         let pid = self.running()?.qemu.id();

@@ -1,15 +1,54 @@
-//! `bench`: figures of this machine, as ratios to a floor measured in the same run.
+//! `bench`: figures of the default image on this machine, as ratios to a floor measured in the same run, and the table
+//! in docs/benchmarks.md.
 
-use anyhow::Result;
+mod boot;
+mod build;
+mod floor;
+mod memory;
+mod size;
+mod table;
+
+use std::fs;
+
+use anyhow::{Context, Result, bail};
+use ashlar_qemu_tests::arch::Arch;
+
+use crate::step::say;
+use crate::{image, project, setup};
+use table::Row;
 
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Measure only what has this in its name
+    /// Measure only this group: sizes, build, boot or memory; nothing is written then
     name: Option<String>,
 }
 
+/// Measures a group of figures.
+type Group = fn() -> Result<Vec<Row>>;
+
+const GROUPS: [(&str, Group); 4] =
+    [("sizes", size::measure), ("build", build::measure), ("boot", boot::measure), ("memory", memory::measure)];
+
 /// The verb.
-pub fn main(_options: &Options) -> Result<()> {
+pub fn main(options: &Options) -> Result<()> {
+    let wanted = |name: &str| options.name.as_deref().is_none_or(|only| only == name);
+    let groups: Vec<_> = GROUPS.into_iter().filter(|(name, _)| wanted(name)).collect();
+    if groups.is_empty() {
+        bail!("there is no such group of figures; there are {}", GROUPS.map(|(name, _)| name).join(", "));
+    }
+    setup::everything()?;
+    image::build("base", Arch::host(), None)?;
+    let mut rows = Vec::new();
+    for (name, measure) in groups {
+        say(&format!("measuring: {name}"));
+        rows.extend(measure().with_context(|| format!("cannot measure {name}"))?);
+    }
+    let text = table::document(&rows);
+    println!("{text}");
+    if options.name.is_none() {
+        let path = project::root().join("docs/benchmarks.md");
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
     Ok(())
 }
