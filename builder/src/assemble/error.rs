@@ -70,6 +70,11 @@ pub enum Error {
         /// Bytes there.
         has: u64,
     },
+    /// Further files stand where only boot entries may.
+    #[error(
+        "fill {0} of the ESP: with an upgrade it would have {1} directory entries, which do not fit its one sector; put other files elsewhere"
+    )]
+    BootEntries(&'static str, usize),
     /// A module is neither a file of the kernel package nor built in.
     #[error("find kernel module {name}: kernel {kernel} has none of that name{}",
         .nearest.as_deref().map(|name| format!(" ({name} is one)")).unwrap_or_default())]

@@ -12,6 +12,8 @@ use crate::debian::Arch;
 /// 26 characters has three entries, a longer one four.
 const ENTRIES: &str = "EFI/Linux";
 const MAX_NAME: usize = 26;
+/// Entries that an upgrade adds: the second image under its temporary short name, its own, and a new name.
+const FOR_UPGRADE: usize = 1 + 3 + 3;
 /// What the boot loader's counting puts into the name of an entry that is on trial.
 const COUNTER: usize = "+3-0".len();
 /// No menu, and no command line that somebody at the console could change.
@@ -57,6 +59,10 @@ pub(super) fn volume<'a>(inputs: &Inputs<'a>, uki: &'a [u8], root: RootHash) -> 
     tree.folder("ashlar")?;
     for (path, content) in inputs.esp_files {
         tree.add(path, content)?;
+    }
+    let entries = tree.folder(ENTRIES)?.entries() + FOR_UPGRADE;
+    if entries * fat::ENTRY > fat::SECTOR {
+        return Err(Error::BootEntries(ENTRIES, entries));
     }
     let others: usize = inputs.esp_files.iter().map(|(_, content)| content.len()).sum();
     // An upgrade puts a second image beside this one, and a little is lost to clusters and tables.

@@ -158,6 +158,8 @@ fn refuses_what_does_not_fit() {
     check(|inputs| inputs.loader = b"MZ", "use the boot loader");
     check(|inputs| inputs.root = Path::new("/nowhere"), "access /nowhere");
     check(|inputs| inputs.output = Path::new("/nowhere"), "access /nowhere/disk.raw.new");
+    const CROWD: &[(&str, &[u8])] = &[("EFI/Linux/one more.efi", b""), ("EFI/Linux/and another.efi", b"")];
+    check(|inputs| inputs.esp_files = CROWD, "fill EFI/Linux of the ESP: with an upgrade it would have 17");
     let roothash = ["roothash=00".to_owned()];
     let fixture = Fixture::new(3);
     let error = fixture.with(|inputs| assemble(&Inputs { parameters: &roothash, ..inputs }).unwrap_err());
