@@ -7,7 +7,7 @@
 //!
 //! Not here: what becomes of a package's files in the image. No maintainer script is ever run.
 
-mod compression;
+pub mod compression;
 mod control;
 mod date;
 mod deb;
@@ -23,7 +23,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 mod version;
-mod workers;
+pub mod workers;
 
 use std::fmt;
 use std::str::FromStr;
@@ -31,11 +31,11 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use date::Date;
-pub use deb::{Deb, Entry, Kind, Limits};
+pub use deb::{Entry, Kind, Limits, untar};
 pub use lock::{Lock, Package, Request, resolve};
-pub use mirror::{Archive, Mirror};
+pub use mirror::Mirror;
 pub use release::{Freshness, Trust};
-pub use store::{Store, Unpacked};
+pub use store::{Error as StoreError, Store, Unpacked};
 
 /// A processor architecture, by the kernel's name in our files and by Debian's in theirs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

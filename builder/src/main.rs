@@ -3,10 +3,27 @@
 //! The way of an image: [`sources`] (what people wrote) → [`locking`] and [`debian`] (which packages, pinned, fetched,
 //! unpacked) → [`recipe`] (the steps from there to a disk). Errors are printed here, once, with their whole chain.
 
+mod accounts;
+mod assemble;
+mod bundle;
 mod cli;
 mod debian;
+mod inspect;
+mod kernel;
+mod libraries;
 mod locking;
+mod output;
+mod packs;
+mod programs;
+mod recipe;
+mod root;
+mod sandbox;
+mod sbom;
 mod sources;
+mod steps;
+mod system;
+mod tools;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -18,15 +35,20 @@ use cli::{Cli, Command, LockArgs};
 use sources::Sources;
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Lock(args) => lock(&args),
-        Command::Build(_) | Command::Sandbox(_) => Ok(()),
+    let (outcome, code) = match Cli::parse().command {
+        Command::Lock(args) => (lock(&args), ExitCode::FAILURE),
+        Command::Build(args) => (recipe::build(&args), ExitCode::FAILURE),
+        // Read by the build that started it, which prints what it says.
+        Command::Sandbox(args) => (sandbox::enter(&args), ExitCode::from(sandbox::REFUSED)),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
+            if code == ExitCode::FAILURE {
+                eprint!("error: ");
+            }
+            eprintln!("{error:#}");
+            code
         }
     }
 }

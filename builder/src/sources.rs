@@ -1,7 +1,7 @@
 //! What people wrote: the image with all that it inherits, and the folders of its units. Read whole before anything
 //! is fetched, so that a mistake costs nobody a download.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -36,6 +36,8 @@ pub struct UnitSource {
     pub name: String,
     /// Path of `unit.toml`, for errors.
     pub file: String,
+    /// Its text, for the lines in errors.
+    pub text: String,
     /// What it says.
     pub written: UnitFile,
     /// What it brings, by absolute path in the container.
@@ -85,6 +87,15 @@ pub enum Error {
     },
 }
 
+impl UnitSource {
+    /// A mistake in its file, in the first line that has `value` in quotes.
+    pub fn mistake(&self, value: &str, what: String, remedy: String) -> ashlar_config::Error {
+        let quoted = |line: &str| ['"', '\''].iter().any(|quote| line.contains(&format!("{quote}{value}{quote}")));
+        let line = self.text.lines().position(quoted).map(|at| at + 1);
+        ashlar_config::Error { file: self.file.clone(), line, message: what + &remedy }
+    }
+}
+
 impl Sources {
     /// Reads an image file and everything that it names.
     ///
@@ -100,6 +111,12 @@ impl Sources {
         units.sort_by(|a, b| a.name.cmp(&b.name));
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
         Ok(Self { image, folder, units })
+    }
+
+    /// Names of the units that the image could have.
+    pub fn known_units(&self) -> BTreeSet<String> {
+        let folders = self.image.unit_folders.iter().flat_map(|folder| names_in(Path::new(folder)));
+        folders.flat_map(|name| ["service", "socket", "timer"].map(|kind| format!("{name}.{kind}"))).collect()
     }
 
     /// Where the image's lock for an architecture stands.
@@ -131,7 +148,7 @@ fn read_unit(image: &Image, unit: &Named) -> Result<UnitSource, Error> {
         }
         files.insert(target.clone(), content);
     }
-    Ok(UnitSource { name: unit.name.clone(), file, written, files, digest: Digest::of(&seen) })
+    Ok(UnitSource { name: unit.name.clone(), file, text, written, files, digest: Digest::of(&seen) })
 }
 
 fn read_content(file: &str, folder: &Path, target: &str, value: &str) -> Result<UnitContent, Error> {

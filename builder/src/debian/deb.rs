@@ -147,6 +147,14 @@ impl<'a> Deb<'a> {
     }
 }
 
+/// What a plain tarball holds, under the same rules as a package's.
+///
+/// # Errors
+/// It is damaged, or has a path that leads out.
+pub fn untar(bytes: &[u8], limits: Limits) -> Result<Vec<Entry>, Error> {
+    Part { name: "data", compression: Compression::None, bytes }.entries(limits, &|_| true)
+}
+
 impl Part<'_> {
     fn entries(self, limits: Limits, keep: &dyn Fn(&str) -> bool) -> Result<Vec<Entry>, Error> {
         let broken = |source| Error::Tar { part: self.name, source };

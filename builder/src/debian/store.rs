@@ -123,25 +123,14 @@ impl Store {
         cached()?.ok_or_else(vanished)
     }
 
-    /// Unpacks packages on all processors; of their files, those whose path `keep` wants. In the order given.
+    /// Unpacks a package; of its files, those whose path `keep` wants.
     ///
     /// # Errors
-    /// A package cannot be got or does not unpack.
-    pub fn unpack<'a>(
-        &self,
-        packages: &[&'a Package],
-        keep: &(dyn Fn(&str) -> bool + Sync),
-    ) -> Result<Vec<Unpacked<'a>>, Error> {
-        let mut order: Vec<_> = packages.iter().copied().enumerate().collect();
-        // The largest first: begun last, it would keep one processor busy while the others wait.
-        order.sort_by_key(|(at, package)| (std::cmp::Reverse(package.size), *at));
-        let mut unpacked = workers::run(workers::processors(), &order, |&(at, package)| {
-            let bytes = self.read(package)?;
-            let entries = Deb::parse(&bytes).and_then(|deb| deb.entries(Limits::default(), keep));
-            let entries = entries.map_err(|source| Error::Unpack { name: package.name.clone(), source })?;
-            Ok::<_, Error>((at, Unpacked { package, entries }))
-        })?;
-        unpacked.sort_by_key(|(at, _)| *at);
-        Ok(unpacked.into_iter().map(|(_, unpacked)| unpacked).collect())
+    /// The package cannot be got or does not unpack.
+    pub fn unpack<'a>(&self, package: &'a Package, keep: &dyn Fn(&str) -> bool) -> Result<Unpacked<'a>, Error> {
+        let bytes = self.read(package)?;
+        let entries = Deb::parse(&bytes).and_then(|deb| deb.entries(Limits::default(), keep));
+        let entries = entries.map_err(|source| Error::Unpack { name: package.name.clone(), source })?;
+        Ok(Unpacked { package, entries })
     }
 }

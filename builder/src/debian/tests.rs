@@ -162,10 +162,10 @@ fn locks_fetches_and_unpacks() {
     let packages: Vec<_> = lock.packages.iter().collect();
     let store = archive.store();
     store.ensure(&packages).unwrap();
-    let unpacked = store.unpack(&packages, &|_| true).unwrap();
-    assert_eq!(unpacked[0].package.name, "tool");
-    assert_eq!(unpacked[0].entries[0].path, "usr/bin/tool");
-    assert_eq!(unpacked[0].entries[0].kind, Kind::File(b"content".to_vec()));
+    let unpacked = store.unpack(packages[0], &|_| true).unwrap();
+    assert_eq!(unpacked.package.name, "tool");
+    assert_eq!(unpacked.entries[0].path, "usr/bin/tool");
+    assert_eq!(unpacked.entries[0].kind, Kind::File(b"content".to_vec()));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_warm_build_asks_nobody() {
     let before = archive.asked.lock().unwrap().len();
     let offline = Store::new(archive.cache(), client(), Some("no mirror at all".to_owned()));
     offline.ensure(&packages).unwrap();
-    offline.unpack(&packages, &|_| true).unwrap();
+    offline.unpack(packages[0], &|_| true).unwrap();
     assert_eq!(archive.asked.lock().unwrap().len(), before);
 }
 
@@ -250,9 +250,9 @@ fn repairs_a_damaged_cache() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[100] ^= 1;
     fs::write(&path, &bytes).unwrap();
-    assert_eq!(store.unpack(&packages, &|_| true).unwrap()[0].entries.len(), 1);
+    assert_eq!(store.unpack(packages[0], &|_| true).unwrap().entries.len(), 1);
     assert_ne!(fs::read(&path).unwrap(), bytes);
     fs::write(&path, &bytes).unwrap();
     archive.remove(POOL);
-    check(store.unpack(&packages, &|_| true), Err("no longer on the mirror"));
+    check(store.unpack(packages[0], &|_| true), Err("no longer on the mirror"));
 }

@@ -4,10 +4,12 @@
 //! with systemd's names (`ssh.service`, `ssh.socket`). Names, types and results mean what they mean in
 //! systemd.service(5), so that the bus only translates.
 
+mod builtin;
 mod file;
 mod resolve;
 mod resolved;
 
+pub use builtin::BUILTIN;
 pub use file::*;
 pub use resolve::{Placement, resolve};
 pub use resolved::*;
