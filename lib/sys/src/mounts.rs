@@ -170,8 +170,19 @@ impl FileSystem {
         let value = value.map_or(std::ptr::null(), CStr::as_ptr);
         // SAFETY: strings are NUL-terminated or absent, as the command wants them.
         let done = unsafe { libc::syscall(libc::SYS_fsconfig, self.0.as_raw_fd(), command, key, value, 0) };
-        crate::result(done as i32)?;
-        Ok(())
+        crate::result(done as i32).map(drop).map_err(|error| self.explain(error))
+    }
+
+    /// The file system may have said more than a number: `e tmpfs: Unknown parameter 'x'`.
+    fn explain(&self, error: io::Error) -> io::Error {
+        let mut buffer = [0u8; 256];
+        // SAFETY: the buffer is as long as is said.
+        let length = unsafe { libc::read(self.0.as_raw_fd(), buffer.as_mut_ptr().cast(), buffer.len()) };
+        let text = String::from_utf8_lossy(&buffer[..usize::try_from(length).unwrap_or(0)]).into_owned();
+        match text.trim_end().strip_prefix("e ") {
+            Some(text) => io::Error::new(error.kind(), text.to_owned()),
+            None => error,
+        }
     }
 
     /// Makes it, and a detached mount of it with these attributes.

@@ -33,7 +33,7 @@ pub(crate) struct Options {
 }
 
 /// Name, bits to set, bits to clear.
-const BITS: [(&str, u64, u64); 19] = [
+const BITS: [(&str, u64, u64); 23] = [
     ("ro", READ_ONLY, 0),
     ("rw", 0, READ_ONLY),
     ("nosuid", NO_SUID, 0),
@@ -53,6 +53,10 @@ const BITS: [(&str, u64, u64); 19] = [
     ("nosymfollow", NO_SYMLINKS, 0),
     ("symfollow", 0, NO_SYMLINKS),
     ("defaults", 0, 0),
+    ("async", 0, 0),
+    ("nomand", 0, 0),
+    ("silent", 0, 0),
+    ("loud", 0, 0),
 ];
 
 /// How a mount spreads, by name; with `r` before it so do all below.

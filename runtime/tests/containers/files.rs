@@ -4,6 +4,7 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
+use ashlar_sys::filesystem;
 use serde_json::json;
 
 use crate::fixture::{Container, SKIPPED, With};
@@ -88,6 +89,45 @@ pub fn mounts(ground: &Ground) -> Told {
     )
 }
 
+pub fn propagation(ground: &Ground) -> Told {
+    if ground.ids.1 == 1 {
+        return Err(format!("{SKIPPED}: without root the host's mounts are not ours"));
+    }
+    let mut container = Container::new(ground, "propagation")?;
+    let place = container.folder.join("shared");
+    for name in ["before", "after"] {
+        fs::create_dir_all(place.join(name)).map_err(text)?;
+    }
+    let mount = |path: &Path| filesystem::mount("tmpfs", path, "tmpfs", 0, "").map_err(text);
+    mount(&place)?;
+    for name in ["before", "after"] {
+        fs::create_dir_all(place.join(name)).map_err(text)?;
+    }
+    filesystem::mount("", &place, "", filesystem::SHARED, "").map_err(text)?;
+    mount(&place.join("before"))?;
+    container
+        .add_mount(json!({"destination": "/data", "source": place, "options": ["rbind", "rslave"]}))
+        .add_mount(json!({"destination": "/run/alone", "source": place, "options": ["rbind"]}));
+    let (reader, writer) = std::io::pipe().map_err(text)?;
+    let mut main = container.start(&["wait"], &With { input: Some(reader.into()), ..With::default() })?;
+    main.set_up()?;
+    let with = || With { join: Some(main.begun.pid), ..With::default() };
+    mount(&place.join("after"))?;
+    let seen = container.check(
+        &[
+            ("mounts:/data/before", "rw,relatime*"),
+            ("mounts:/data/after", "rw,relatime*"),
+            ("mounts:/run/alone/before", "rw,relatime*"),
+            ("mounts:/run/alone/after", ""),
+        ],
+        &with(),
+    );
+    drop(writer);
+    let ended = main.finish();
+    filesystem::unmount(&place, true).map_err(text)?;
+    seen.and(ended.map(drop))
+}
+
 pub fn shifted_ids(ground: &Ground) -> Told {
     if ground.ids.1 == 1 {
         return Err(format!("{SKIPPED}: only root has ids to shift"));
@@ -154,8 +194,8 @@ pub fn erofs(ground: &Ground) -> Told {
     }
     let place = ground.folder.join("image");
     fs::create_dir_all(&place).map_err(text)?;
-    let flags = ashlar_sys::filesystem::READ_ONLY;
-    ashlar_sys::filesystem::mount("/dev/vda", &place, "erofs", flags, "").map_err(text)?;
+    let flags = filesystem::READ_ONLY;
+    filesystem::mount("/dev/vda", &place, "erofs", flags, "").map_err(text)?;
     let mut container = Container::new(ground, "erofs")?;
     container.set("/root/path", json!(place));
     container.set("/annotations", json!({"io.ashlar.rootfs.idmap": "true"}));

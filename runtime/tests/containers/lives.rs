@@ -64,7 +64,7 @@ pub fn failures(ground: &Ground) -> Told {
         &|c| {
             c.add_mount(json!({"destination": "/data", "type": "tmpfs", "options": ["nonsense=1"]}));
         },
-        "cannot mount tmpfs at /data: Invalid argument",
+        "cannot mount tmpfs at /data: tmpfs: Unknown parameter 'nonsense'",
     )?;
     check(
         "no-json",

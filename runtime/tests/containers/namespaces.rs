@@ -59,6 +59,13 @@ pub fn other_namespaces(ground: &Ground) -> Told {
         ],
         &With::default(),
     )?;
+    let (reader, writer) = std::io::pipe().map_err(text)?;
+    let mut main = container.start(&["wait"], &With { input: Some(reader.into()), ..With::default() })?;
+    main.set_up()?;
+    let with = With { join: Some(main.begun.pid), ..With::default() };
+    container.check(&[("read:/proc/uptime", "10000*")], &with)?;
+    drop(writer);
+    main.finish()?;
     if ground.ids.1 == 1 {
         return Ok(());
     }

@@ -6,12 +6,13 @@ use crate::{files, lives, namespaces, processes};
 /// How a story ends.
 pub type Told = Result<(), String>;
 
-pub const ALL: [Story; 20] = [
+pub const ALL: [Story; 21] = [
     ("namespaces", namespaces::namespaces),
     ("devices", files::devices),
     ("file_systems", files::file_systems),
     ("masks", files::masks),
     ("mounts", files::mounts),
+    ("propagation", files::propagation),
     ("shifted_ids", files::shifted_ids),
     ("overlay", files::overlay),
     ("identity", processes::identity),
