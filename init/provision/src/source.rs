@@ -49,7 +49,7 @@ pub fn read(report: &mut Report) -> Machine {
         Some(machine)
     };
     let (esp, host) = (parsed(FILE, esp), parsed("fw_cfg machine.toml", host));
-    let under = esp.unwrap_or_else(machine::without_file);
+    let under = esp.unwrap_or_default();
     match host {
         Some(over) => under.overridden_by(over),
         None => under,

@@ -31,8 +31,6 @@ pub struct Machine {
     pub autologin: Option<Placed<String>>,
     /// `[[network]]`, in order: the first that matches an interface counts.
     pub networks: Vec<Network>,
-    /// Nothing is said about the network, or something wrong: wired interfaces that nothing matches use DHCP.
-    pub uses_dhcp: bool,
     /// `timezone = "Europe/Vienna"`.
     pub timezone: Option<Placed<String>>,
     /// `time-servers = ["ntp.example.net"]`.
@@ -72,16 +70,11 @@ impl<T> Placed<T> {
     }
 }
 
-/// What a machine without any configuration does.
-pub fn without_file() -> Machine {
-    Machine { uses_dhcp: true, ..Machine::default() }
-}
-
 /// Reads a file's text; `file` is only named in errors.
 pub fn parse(file: &str, text: &str) -> (Machine, Vec<Error>) {
     if text.len() > LIMIT {
         let error = Error::whole(file, format!("has {} bytes, at most {LIMIT} are taken", text.len()));
-        return (without_file(), vec![error]);
+        return (Machine::default(), vec![error]);
     }
     let (table, mistakes) = DeTable::parse_recoverable(text);
     let mut source = Source::new(file, text);
@@ -95,14 +88,12 @@ pub fn parse(file: &str, text: &str) -> (Machine, Vec<Error>) {
 fn machine(top: &mut Section<'_>, source: &mut Source<'_>) -> Machine {
     let hostname = top.text(source, "hostname").filter(|text| source.holds(text, name::host));
     let users = top.sections(source, "users").into_iter().filter_map(|entry| user(entry, source)).collect();
-    let networks = top.sections(source, "network");
-    let (before, described) = (source.mistakes(), networks.len());
-    let networks: Vec<Network> = networks.into_iter().filter_map(|entry| network::read(entry, source)).collect();
+    let networks = top.sections(source, "network").into_iter();
+    let networks = networks.filter_map(|entry| network::read(entry, source)).collect();
     let mut machine = Machine {
         hostname,
         users: without_twins(users, source),
         autologin: None,
-        uses_dhcp: described == 0 || source.mistakes() > before,
         networks,
         timezone: top.text(source, "timezone").filter(|text| source.holds(text, name::zone)),
         time_servers: top.checked(source, "time-servers", address::server),
@@ -145,13 +136,11 @@ impl Machine {
         fn list<T>(ours: Vec<T>, theirs: Vec<T>) -> Vec<T> {
             if theirs.is_empty() { ours } else { theirs }
         }
-        let uses_dhcp = if other.networks.is_empty() { self.uses_dhcp } else { other.uses_dhcp };
         Self {
             hostname: other.hostname.or(self.hostname),
             users: list(self.users, other.users),
             autologin: other.autologin.or(self.autologin),
             networks: list(self.networks, other.networks),
-            uses_dhcp,
             timezone: other.timezone.or(self.timezone),
             time_servers: list(self.time_servers, other.time_servers),
             sysctl: list(self.sysctl, other.sysctl),

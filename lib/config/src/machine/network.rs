@@ -79,11 +79,6 @@ impl Network {
         line(&mut text, "NTP", &self.ntp);
         text
     }
-
-    /// What interfaces get that nothing else matches: wired ones, no virtual ones.
-    pub fn usual() -> &'static str {
-        "[Match]\nType=ether\nKind=!*\n\n[Network]\nDHCP=yes\n"
-    }
 }
 
 fn line(text: &mut String, key: &str, values: &[Placed<String>]) {

@@ -29,10 +29,6 @@ impl<'t> Source<'t> {
         self.errors
     }
 
-    pub(super) fn mistakes(&self) -> usize {
-        self.errors.len()
-    }
-
     pub(super) fn push(&mut self, error: Error) {
         self.errors.push(error);
     }
