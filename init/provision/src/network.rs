@@ -2,7 +2,7 @@
 //! to say.
 
 use anyhow::Result;
-use ashlar_config::machine::{Machine, Network};
+use ashlar_config::machine::Machine;
 
 use crate::report::Report;
 use crate::write;
