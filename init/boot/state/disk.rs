@@ -1,7 +1,7 @@
 //! The disk: its table is changed as planned, and the kernel is told of it while the root is mounted from there.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+use std::io::{self, Seek, SeekFrom};
 use std::path::Path;
 
 use ashlar_formats::gpt::Table;
@@ -11,6 +11,7 @@ use serde::Deserialize;
 
 use crate::error::Error;
 use crate::plan::{BEGUN, COMPLETE, LEAST, Plan, Refusal, plan};
+use crate::table;
 
 const BOOT: &str = "/run/ashlar/boot.json";
 /// A version 4 UUID at each read.
@@ -69,25 +70,17 @@ impl Disk {
     }
 
     fn plan(&mut self) -> Result<Plan, Error> {
-        let table = |source| Error::Table { disk: self.path.clone(), source };
+        let bad = |source| Error::Table { disk: self.path.clone(), source };
         let size = self.file.seek(SeekFrom::End(0)).map_err(Error::at("read", &self.path))?;
-        let found = Table::read(&mut self.file).map_err(table)?;
+        let found = Table::read(&mut self.file).map_err(bad)?;
         plan(found, size, new_id()?).map_err(|refusal| match refusal {
             Refusal::Room(free) => Error::Room { disk: self.path.clone(), free: free >> 20, needed: LEAST >> 20 },
-            Refusal::Table(source) => table(source),
+            Refusal::Table(source) => bad(source),
         })
     }
 
-    /// The backup first: until it is durable, the primary says what it said before.
     fn write(&mut self, table: &Table) -> Result<(), Error> {
-        let mut write = || -> io::Result<()> {
-            table.write_backup(&mut self.file)?;
-            self.file.sync_all()?;
-            table.write_primary(&mut self.file)?;
-            self.file.flush()?;
-            self.file.sync_all()
-        };
-        write().map_err(Error::at("write the partition table of", &self.path))
+        table::write(table, &mut self.file).map_err(Error::at("write the partition table of", &self.path))
     }
 
     /// Makes the kernel's partition what the table says; returns its path.

@@ -22,6 +22,7 @@ mod ext4;
 mod plan;
 mod problem;
 mod programs;
+mod table;
 mod var;
 
 use std::process::ExitCode;
