@@ -4,6 +4,7 @@
 //! `varlinkctl` works. File descriptors travel as SCM_RIGHTS beside the message that speaks of them.
 //! Who may call what is decided by PID 1 from the peer's credentials.
 
+#[cfg(feature = "client")]
 pub mod client;
 pub mod message;
 pub mod status;

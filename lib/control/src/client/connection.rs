@@ -1,0 +1,101 @@
+//! Varlink's framing from the calling side: JSON objects, each ended by a NUL byte; descriptors beside the first byte.
+
+use std::io::{self, IoSlice, Read};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde_json::{Value, json};
+
+use super::Error;
+use crate::message::{Method, Refusal, Reply};
+use crate::{INTERFACE, MESSAGE_LIMIT};
+
+/// Standard input, output and error.
+const DESCRIPTOR_LIMIT: usize = 3;
+
+#[derive(Debug)]
+pub(super) struct Connection {
+    stream: UnixStream,
+    input: Vec<u8>,
+}
+
+impl Connection {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self { stream: UnixStream::connect(path)?, input: Vec::new() })
+    }
+
+    pub(super) fn send(&mut self, method: &Method, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
+        let mut call = json!(method);
+        let name = call["method"].as_str().unwrap_or_default();
+        call["method"] = format!("{INTERFACE}.{name}").into();
+        if matches!(method, Method::Watch {}) {
+            call["more"] = true.into();
+        }
+        let mut bytes = call.to_string().into_bytes();
+        bytes.push(0);
+        let mut rest = bytes.as_slice();
+        let mut descriptors = descriptors;
+        while !rest.is_empty() {
+            let sent = self.send_part(rest, descriptors)?;
+            rest = &rest[sent..];
+            // They have gone with the first byte.
+            descriptors = &[];
+        }
+        Ok(())
+    }
+
+    fn send_part(&self, bytes: &[u8], descriptors: &[BorrowedFd<'_>]) -> io::Result<usize> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(DESCRIPTOR_LIMIT))];
+        let mut beside = SendAncillaryBuffer::new(&mut space);
+        if !descriptors.is_empty() && !beside.push(SendAncillaryMessage::ScmRights(descriptors)) {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "too many file descriptors for one call"));
+        }
+        let parts = [IoSlice::new(bytes)];
+        Ok(rustix::io::retry_on_intr(|| sendmsg(&self.stream, &parts, &mut beside, SendFlags::NOSIGNAL))?)
+    }
+
+    pub(super) fn receive(&mut self) -> Result<Reply, Error> {
+        let mut buffer = [0; 16 << 10];
+        let mut looked_at = 0;
+        let end = loop {
+            if let Some(at) = self.input[looked_at..].iter().position(|byte| *byte == 0) {
+                break looked_at + at;
+            }
+            looked_at = self.input.len();
+            match self.stream.read(&mut buffer) {
+                Ok(0) => return Err(Error::HungUp),
+                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error.into()),
+            }
+            if self.input.len() > MESSAGE_LIMIT {
+                return Err(Error::Strange(format!("it is longer than {MESSAGE_LIMIT} bytes")));
+            }
+        };
+        let bytes: Vec<u8> = self.input.drain(..=end).collect();
+        understand(&bytes[..end])
+    }
+}
+
+impl AsFd for Connection {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.stream.as_fd()
+    }
+}
+
+/// An answer: a reply, a refusal, or an error of Varlink's own.
+pub(super) fn understand(bytes: &[u8]) -> Result<Reply, Error> {
+    let strange = |error: serde_json::Error| Error::Strange(error.to_string());
+    let mut answer: Value = serde_json::from_slice(bytes).map_err(strange)?;
+    let parameters = answer.get_mut("parameters").map_or_else(|| json!({}), Value::take);
+    let Some(error) = answer["error"].as_str() else { return serde_json::from_value(parameters).map_err(strange) };
+    let ours = error.strip_prefix(INTERFACE).and_then(|name| name.strip_prefix('.'));
+    let refusal = ours.map(|name| serde_json::from_value::<Refusal>(json!({"error": name, "parameters": parameters})));
+    match refusal {
+        Some(Ok(refusal)) => Err(Error::Refused(refusal)),
+        _ => Err(Error::Strange(format!("{error} {parameters}"))),
+    }
+}
