@@ -20,9 +20,16 @@ pub const NO_ANSWER: u8 = 6;
 pub const NO_SHELL: u8 = 255;
 
 /// The codes, for `--help`.
-pub const HELP: &str = "Exit codes: 0 done; 1 it was tried and failed; 2 the command line is wrong; 3 (status) the \
-machine is not running well; 4 permission denied; 5 no such unit; 6 PID 1 cannot be asked. `os shell` ends with its \
-command's code, or with 255 if there was no command to start.";
+pub const HELP: &str = "\
+Exit codes:
+  0  done
+  1  it was tried and failed
+  2  the command line is wrong
+  3  status: the machine is not running well
+  4  permission denied
+  5  no such unit
+  6  PID 1 cannot be asked
+`os shell` ends with its command's code, or with 255 if there was no command to start.";
 
 /// Says an error with all its causes, once, and gives the exit code that stands for it.
 pub fn say(error: &anyhow::Error) -> ExitCode {
