@@ -1,7 +1,7 @@
 //! machine.toml, right and wrong.
 
 use anyhow::{Context, Result, ensure};
-use ashlar_qemu_tests::promise::Promises;
+use ashlar_qemu_tests::promise::{Promises, eventually};
 use ashlar_qemu_tests::vm::Vm;
 
 /// Line 1 is misspelt, line 8 names no group of the machine, line 11 is no setting of the kernel.
@@ -79,7 +79,10 @@ fn a_file_that_is_no_toml_keeps_nobody_from_mending_it() -> Result<()> {
     });
     promises.check("nobody is logged in on the serial console", || {
         let patience = vm.patience(20);
-        vm.serial()?.wait_for("nobody is logged in here", patience)?;
+        eventually(patience, || {
+            ensure!(vm.serial()?.text().contains("nobody is logged in here"), "the console does not say so");
+            Ok(())
+        })?;
         vm.serial()?.type_line("id")?;
         // Long enough for a shell to answer, if there were one.
         let waited = vm.serial()?.wait_for("uid=", patience / 6);

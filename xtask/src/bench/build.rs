@@ -64,9 +64,14 @@ impl Place {
         Ok((begun.elapsed().as_secs_f64(), children_cpu()? - before))
     }
 
+    /// Throws away whatever the cache has but downloads.
     fn forget_steps(&self) -> Result<()> {
-        let steps = self.folder.join("cache/steps");
-        if steps.exists() { Ok(fs::remove_dir_all(steps)?) } else { Ok(()) }
+        for entry in fs::read_dir(self.folder.join("cache"))?.flatten() {
+            if entry.file_name() != "blobs" {
+                tool::output(tool::command("rm").arg("-rf").arg(entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     fn change_a_unit(&self) -> Result<()> {
