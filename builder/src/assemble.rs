@@ -11,6 +11,7 @@ pub mod esp;
 pub mod initramfs;
 pub mod output;
 pub mod release;
+mod sparse;
 pub mod sums;
 
 use std::fs::File;

@@ -24,6 +24,8 @@ pub enum Command {
     Lock(LockArgs),
     /// Build an image from its lock.
     Build(BuildArgs),
+    /// Show what is in an image: a folder of `ashlar build`, or any disk.
+    Inspect(InspectArgs),
     /// Run a tool in a sandbox; only for `ashlar` itself.
     #[command(hide = true)]
     Sandbox(SandboxArgs),
@@ -77,6 +79,19 @@ pub struct BuildArgs {
     /// Run the tools without a sandbox, where user namespaces cannot be had.
     #[arg(long)]
     pub no_sandbox: bool,
+}
+
+/// `ashlar inspect`
+#[derive(Debug, Args)]
+pub struct InspectArgs {
+    /// The folder, one of its files, or a disk.
+    pub path: PathBuf,
+    /// As JSON, with the expanded units.
+    #[arg(long)]
+    pub json: bool,
+    /// Only the expanded units.
+    #[arg(long)]
+    pub units: bool,
 }
 
 /// `ashlar sandbox`

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 
 use crate::steps::{Key, Steps};
 use crate::tools::Tools;
-use crate::tree::{Glob, Kind, Node, Tree};
+use crate::tree::{Glob, Kind, Node, PACKAGE, Tree};
 
 const MODULES: &str = "usr/lib/modules/";
 const IMAGE: &str = "boot/vmlinuz-";
@@ -92,7 +92,7 @@ fn index(modules: &Tree, release: &str, tools: &Tools, key: Key, steps: &Steps) 
         }
         Ok(())
     })?;
-    let origin: Arc<str> = "depmod".into();
+    let origin: Arc<str> = format!("{PACKAGE}kmod").into();
     let mut indexed = modules.clone();
     for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();

@@ -33,6 +33,8 @@ pub fn request(sources: &Sources, arch: Arch) -> anyhow::Result<Request> {
     packages.insert(kernel_package(sources, arch)?.to_owned());
     let mut exclude: BTreeSet<String> = image.exclude.iter().cloned().collect();
     exclude.extend(NEVER.map(str::to_owned));
+    // An image may leave them out of its roots; the build itself needs them.
+    exclude.retain(|name| !IMPLIED.contains(&name.as_str()));
     Ok(Request {
         suites: image.suites.clone(),
         components: image.components.clone(),

@@ -31,13 +31,14 @@ use anyhow::Context as _;
 use ashlar_fetch::Cache;
 use clap::Parser;
 
-use cli::{Cli, Command, LockArgs};
+use cli::{Cli, Command, InspectArgs, LockArgs};
 use sources::Sources;
 
 fn main() -> ExitCode {
     let (outcome, code) = match Cli::parse().command {
         Command::Lock(args) => (lock(&args), ExitCode::FAILURE),
         Command::Build(args) => (recipe::build(&args), ExitCode::FAILURE),
+        Command::Inspect(args) => (look(&args), ExitCode::FAILURE),
         // Read by the build that started it, which prints what it says.
         Command::Sandbox(args) => (sandbox::enter(&args), ExitCode::from(sandbox::REFUSED)),
     };
@@ -60,6 +61,16 @@ fn lock(args: &LockArgs) -> anyhow::Result<()> {
     let mirror = args.image.mirror.as_deref();
     for (path, packages) in locking::renew(&sources, args.image.arch()?, mirror, &cache, &args.trust())? {
         println!("{}: {packages} packages", path.display());
+    }
+    Ok(())
+}
+
+fn look(args: &InspectArgs) -> anyhow::Result<()> {
+    let report = inspect::read(&args.path)?;
+    match (args.json, args.units) {
+        (true, _) => print!("{}", report.to_json()),
+        (false, true) => print!("{}", inspect::render::expanded_units(&report)),
+        (false, false) => print!("{}", inspect::render::text(&report)),
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ use crate::output::Output;
 use crate::packs::Packs;
 use crate::programs::{self, BOOT, Programs};
 use crate::root;
+use crate::sbom;
 use crate::sources::Sources;
 use crate::steps::{self, Key, Steps};
 use crate::system;
@@ -26,6 +27,12 @@ use crate::tree::Tree;
 
 /// One salt of the hash tree for all releases: equal blocks have equal digests.
 const SALT: [u8; 32] = *b"ashlar: one salt for all release";
+/// What SHA256SUMS lists.
+const SUMMED: [&str; 7] =
+    ["disk.raw", "disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
+/// The crates of this project that images hold programs of, and all that they are linked with.
+const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
+const CRATES: [&str; 4] = ["ashlar-boot", "ashlar-init", "ashlar-os", "ashlar-provision"];
 const LOADERS: &str = "usr/lib/systemd/boot/efi";
 
 /// What a build works with.
@@ -64,13 +71,14 @@ pub fn build(args: &BuildArgs) -> anyhow::Result<()> {
     context.say("prepare tools");
     let tools = Tools::prepare(&context.tools_lock, &packs, &context.cache.join("tools"), context.sandbox)?;
     let kernel = context.kernel(&packs, &tools, &steps)?;
-    let root = steps.result(&context.key(), |result| context.root(&packs, &tools, &kernel, result))?;
+    let root = steps.result(&context.key(), |result| context.root(&packs, &tools, &kernel, &steps, result))?;
     context.say("assemble the disk");
     let new = output.new_files()?;
     context.release(&packs, &kernel, &steps, &root, new)?;
     tools.run(new, "/usr/bin/qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"], None)?;
     context.say("sum up");
-    sums::write(new, &["disk.raw", "disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json"])?;
+    context.bill_of_materials(new)?;
+    sums::write(new, &SUMMED)?;
     output.finish(key.digest())?;
     context.summary(&output);
     Ok(())
@@ -146,7 +154,7 @@ impl Context {
             .with_context(|| format!("use kernel package {package}"))
     }
 
-    fn root(&self, packs: &Packs, tools: &Tools, kernel: &Kernel, result: &Path) -> anyhow::Result<()> {
+    fn root(&self, packs: &Packs, tools: &Tools, kernel: &Kernel, steps: &Steps, result: &Path) -> anyhow::Result<()> {
         self.say("unpack packages");
         let packages: Vec<&Package> =
             self.lock.packages.iter().filter(|package| !package.name.starts_with("linux-")).collect();
@@ -163,7 +171,8 @@ impl Context {
         })?;
         self.say("write the root");
         let name = format!("{}-{}", self.sources.image.name, self.arch);
-        root::write(&root.tree, self.lock.date.seconds(), &name, tools, result)?;
+        let key = Key::new("packaged", self.ourselves).with("tools", self.tools_lock.to_string().as_bytes());
+        root::write(&root.tree, self.lock.date.seconds(), &name, tools, key, steps, result)?;
         write_json(&result.join("packages.json"), &root.packages)?;
         write_json(&result.join("units.json"), &root.units)
     }
@@ -243,6 +252,21 @@ impl Context {
         })?;
         let path = folder.join("initramfs");
         fs::read(&path).with_context(|| format!("read {}", path.display()))
+    }
+
+    fn bill_of_materials(&self, new: &Path) -> anyhow::Result<()> {
+        let image = &self.sources.image;
+        let subject = sbom::Subject {
+            name: &image.name,
+            version: &image.version,
+            arch: self.arch,
+            suite: &self.lock.suite,
+            date: self.lock.date,
+        };
+        let packages: Vec<&Package> = self.lock.packages.iter().collect();
+        let text = sbom::document(&subject, &packages, CARGO_LOCK, &CRATES)?;
+        let path = new.join("sbom.spdx.json");
+        fs::write(&path, text).with_context(|| format!("write {}", path.display()))
     }
 
     fn say(&self, step: &str) {

@@ -18,11 +18,13 @@ use crate::kernel::Kernel;
 use crate::locking::ACCOUNTS;
 use crate::programs::{IN_ROOT, Programs};
 use crate::sources::Sources;
+use crate::steps::{Key, Steps};
 use crate::system::{Role, Shared, System, skeleton};
 use crate::tools::Tools;
 use crate::tree::{self, Glob, Kind, Node, Tree};
 
 const SYSUSERS: &str = "usr/lib/sysusers.d/";
+const ROOT: &str = "root.erofs";
 const EXPANDED: &str = "usr/share/ashlar/image.json";
 /// The unit whose program is the message bus.
 const BUS: &str = "dbus";
@@ -254,16 +256,40 @@ fn row(parts: &Parts<'_>, name: &str) -> Option<PackageRow> {
 
 /// Writes a tree as EROFS into `folder` as `root.erofs`, every time in it being `seconds`.
 ///
+/// In two layers, always: first what comes out of packages, which takes nearly all of the time and seldom changes, then
+/// what the builder, units and programs add, behind it. So the first is a step of its own, and the outcome does not
+/// depend on whether that was done before.
+///
 /// # Errors
 /// The folder cannot be written, or mkfs.erofs fails.
-pub fn write(tree: &Tree, seconds: u64, name: &str, tools: &Tools, folder: &Path) -> anyhow::Result<()> {
+pub fn write(
+    tree: &Tree,
+    seconds: u64,
+    name: &str,
+    tools: &Tools,
+    key: Key,
+    steps: &Steps,
+    folder: &Path,
+) -> anyhow::Result<()> {
+    let is_folder = |node: &Node| matches!(node.kind, Kind::Directory);
+    let is_packaged = |node: &Node| node.origin.starts_with(tree::PACKAGE) && !is_folder(node);
+    let packaged = tree.part(|_, node| is_packaged(node));
+    let added = tree.part(|path, node| !is_packaged(node) && !(is_folder(node) && packaged.get(path).is_some()));
     let uuid = format!("-U{}", Uuid::derived("root", name.as_bytes()));
     let time = format!("-T{seconds}");
     let workers = format!("--workers={}", crate::debian::workers::processors());
-    let mut arguments = FORMAT.to_vec();
-    arguments.extend([uuid.as_str(), time.as_str(), workers.as_str(), "--tar=f", "root.erofs"]);
-    let feed = |input| tree::write_tar(tree, seconds, BufWriter::with_capacity(1 << 20, input));
-    tools.run(folder, "/usr/bin/mkfs.erofs", &arguments, Some(&feed))?;
-    let path = folder.join("root.erofs");
-    fs::metadata(&path).map(drop).with_context(|| format!("find {}", path.display()))
+    let layer = |layer: &Tree, folder: &Path, more: &[&str]| {
+        let mut arguments = FORMAT.to_vec();
+        arguments.extend([uuid.as_str(), time.as_str(), workers.as_str(), "--tar=f"]);
+        arguments.extend(more);
+        arguments.push(ROOT);
+        let feed = |input| tree::write_tar(layer, seconds, BufWriter::with_capacity(1 << 20, input));
+        tools.run(folder, "/usr/bin/mkfs.erofs", &arguments, Some(&feed))
+    };
+    let key =
+        key.with("tree", packaged.digest().to_string().as_bytes()).with("form", format!("{uuid}{time}").as_bytes());
+    let first = steps.result(&key, |result| layer(&packaged, result, &[]))?;
+    let path = folder.join(ROOT);
+    fs::copy(first.join(ROOT), &path).with_context(|| format!("write {}", path.display()))?;
+    layer(&added, folder, &["--incremental=data"])
 }

@@ -7,8 +7,10 @@
 mod glob;
 mod tar;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use ashlar_fetch::Digest;
 
 use crate::debian::{self, Unpacked};
 
@@ -17,6 +19,8 @@ pub use tar::write as write_tar;
 
 /// Links that a merged-/usr system has at its top.
 const MERGED: [&str; 4] = ["bin", "lib", "lib64", "sbin"];
+/// What the origin of a package's files begins with.
+pub const PACKAGE: &str = "package ";
 /// As many links may be followed to a path as Linux follows.
 const MAX_LINKS: usize = 40;
 
@@ -133,7 +137,7 @@ impl Tree {
     /// # Errors
     /// A hard link to what is not in the package.
     pub fn of_package(unpacked: Unpacked<'_>) -> Result<Self, Error> {
-        let origin: Arc<str> = format!("package {}", unpacked.package.name).into();
+        let origin: Arc<str> = format!("{PACKAGE}{}", unpacked.package.name).into();
         let mut tree = Self::default();
         let mut links = Vec::new();
         for entry in unpacked.entries {
@@ -258,6 +262,36 @@ impl Tree {
     /// The nodes whose path begins with `prefix`.
     pub fn below<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a String, &'a Node)> {
         self.nodes.range(prefix.to_owned()..).take_while(move |(path, _)| path.starts_with(prefix))
+    }
+
+    /// The nodes that the question is answered with yes for, with the folders that they are in.
+    pub fn part(&self, belongs: impl Fn(&str, &Node) -> bool) -> Tree {
+        let mut part = BTreeMap::new();
+        for (path, node) in self.nodes.iter().filter(|(path, node)| belongs(path, node)) {
+            let slashes = path.match_indices('/').map(|(at, _)| &path[..at]);
+            for folder in slashes.filter(|folder| !part.contains_key(*folder)).collect::<Vec<_>>() {
+                part.extend(self.nodes.get(folder).map(|node| (folder.to_owned(), node.clone())));
+            }
+            part.insert(path.clone(), node.clone());
+        }
+        Tree { nodes: part }
+    }
+
+    /// A digest of all that can be seen of it.
+    pub fn digest(&self) -> Digest {
+        let mut known: HashMap<*const Vec<u8>, Digest> = HashMap::new();
+        let mut text = String::new();
+        for (path, Node { kind, mode, uid, gid, .. }) in &self.nodes {
+            let content = match kind {
+                Kind::Directory => "folder".to_owned(),
+                Kind::Symlink(target) => format!("link {target}"),
+                Kind::File(content) => {
+                    known.entry(Arc::as_ptr(content)).or_insert_with(|| Digest::of(content)).to_string()
+                }
+            };
+            text += &format!("{path}\0{mode:o}\0{uid}\0{gid}\0{content}\0");
+        }
+        Digest::of(text.as_bytes())
     }
 
     /// Hangs a whole tree into a folder of this one.
@@ -438,6 +472,16 @@ mod tests {
         check("lib64/ld.so", Some("usr/lib64/ld.so"));
         check("library/x", Some("library/x"));
         check("usr/bin", Some("usr/bin"));
+    }
+
+    #[test]
+    fn parts_have_their_folders() {
+        let file = |who| Node::file("x", 0o644, &origin(who));
+        let tree = tree(&[("a/b/c", file("p")), ("a/d/e", file("q")), ("f", file("q"))]).unwrap();
+        let part = tree.part(|_, node| &*node.origin == "p" && !matches!(node.kind, Kind::Directory));
+        assert_eq!(part.iter().map(|(path, _)| path.as_str()).collect::<Vec<_>>(), ["a", "a/b", "a/b/c"]);
+        assert_ne!(part.digest(), tree.digest());
+        assert_eq!(tree.part(|_, _| true).digest(), tree.digest());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use ashlar_fetch::Digest;
 
 use super::Error;
 use super::output::Pending;
+use super::sparse::Sparse;
 
 /// Writes the digests of files of a folder, each hashed by a thread of its own, in the order given.
 ///
@@ -16,7 +17,7 @@ use super::output::Pending;
 pub fn write(folder: &Path, names: &[&str]) -> Result<(), Error> {
     let digest = |name: &str| {
         let path = folder.join(name);
-        let digest = File::open(&path).and_then(|mut file| Digest::of_reader(&mut file));
+        let digest = File::open(&path).and_then(|file| Digest::of_reader(&mut Sparse::new(file)?));
         digest.map(|digest| format!("{digest}  {name}\n")).map_err(|e| Error::file(&path, e))
     };
     let lines: Result<String, Error> = thread::scope(|scope| {

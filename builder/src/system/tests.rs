@@ -36,7 +36,7 @@ fn what_every_root_has() {
         ("etc/pam.d/login", "", 0o644),
         ("etc/passwd", "x", 0o644),
         ("var/lib/p/x", "", 0o644),
-        ("usr/lib/tmpfiles.d/a.conf", "L+ /etc/l - - - - ../t\nd /usr/d 0755\nd /run/x\n", 0o644),
+        ("usr/lib/tmpfiles.d/a.conf", "L+ /etc/l  - - - -  ../t\nL /etc/m - - - -\nd /usr/d 0755\nd /run/x\n", 0o644),
         ("usr/share/junk/x", "", 0o644),
     ];
     let tree = finished(&files, Role::Container, &["/usr/share/junk"]);
@@ -50,6 +50,7 @@ fn what_every_root_has() {
     check("etc/ssl/certs/ca-certificates.crt", Some("a\nb\n"));
     check("usr/share/ca-certificates", None);
     check("etc/l", Some("-> ../t"));
+    check("etc/m", None);
     check("usr/d", Some("folder"));
     check("run/x", None);
     check("var/lib/p/x", Some(""));

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use crate::tree::{self, Kind, Node, Tree};
 
 const FOLDER: &str = "usr/lib/tmpfiles.d/";
-/// A line has up to seven fields.
-const FIELDS: usize = 7;
+/// Type, path, mode, user, group, age; what is behind them is the argument.
+const FIELDS_BEFORE_ARGUMENT: usize = 6;
 
 /// Does what the tree's own files say, in the order of their names.
 ///
@@ -29,15 +29,16 @@ pub fn apply(tree: &mut Tree, origin: &Arc<str>) -> Result<(), tree::Error> {
 }
 
 fn apply_line(tree: &mut Tree, line: &str, origin: &Arc<str>) -> Result<(), tree::Error> {
-    let fields: Vec<&str> = line.splitn(FIELDS, char::is_whitespace).filter(|field| !field.is_empty()).collect();
-    let [kind, path, rest @ ..] = fields.as_slice() else { return Ok(()) };
+    let fields: Vec<&str> = line.split_whitespace().collect();
+    let [kind, path, ..] = fields.as_slice() else { return Ok(()) };
+    let argument = fields.get(FIELDS_BEFORE_ARGUMENT).filter(|argument| **argument != "-");
     let Some(path) = path.strip_prefix('/').filter(|path| path.starts_with("etc/") || path.starts_with("usr/")) else {
         return Ok(());
     };
     // A boot's own (`!`) and the forcing of what is there (`+`) make no difference in an image without either.
-    let node = match (kind.trim_end_matches(['!', '+', '-', '=', '~', '^', '$', '?']), rest) {
+    let node = match (kind.trim_end_matches(['!', '+', '-', '=', '~', '^', '$', '?']), argument) {
         ("d" | "D", _) => Node::directory(origin),
-        ("L", [.., target]) => Node::symlink(target.trim(), origin),
+        ("L", Some(target)) => Node::symlink(target, origin),
         _ => return Ok(()),
     };
     if path.contains('%') || tree.get(path).is_some() { Ok(()) } else { tree.set(path, node) }

@@ -18,6 +18,9 @@ type Identity = (*const Vec<u8>, u32, u32, u32);
 /// Those of the writer.
 pub fn write(tree: &Tree, seconds: u64, out: impl Write) -> io::Result<()> {
     let mut builder = Builder::new(out);
+    let mut root = header(&Node::directory(&"the root".into()), seconds);
+    root.set_entry_type(EntryType::Directory);
+    builder.append_data(&mut root, "./", io::empty())?;
     let mut first_names: HashMap<Identity, &str> = HashMap::new();
     for (path, node) in tree.iter() {
         let mut header = header(node, seconds);
@@ -93,6 +96,7 @@ mod tests {
         assert_eq!(
             read,
             [
+                ("./".to_owned(), EntryType::Directory, None),
                 ("a/".to_owned(), EntryType::Directory, None),
                 ("a/one".to_owned(), EntryType::Regular, None),
                 ("link".to_owned(), EntryType::Symlink, one.clone()),
