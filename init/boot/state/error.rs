@@ -53,6 +53,14 @@ pub enum Error {
         /// The first that it said.
         output: String,
     },
+    /// Something else is there, such as what took its place when the machine started.
+    #[error("cannot mount {device} on /var while {other} is mounted there: restart the machine")]
+    Occupied {
+        /// The partition.
+        device: String,
+        /// What is mounted.
+        other: String,
+    },
     /// Data may be lost, and a person has to decide.
     #[error(
         "the file system of {device} is damaged ({why}): repair it with `e2fsck -y {device}` as root and restart, or \

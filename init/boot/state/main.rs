@@ -45,14 +45,19 @@ fn main() -> ExitCode {
 fn run() -> Result<(), Error> {
     let mut disk = Disk::of_this_boot()?;
     let (plan, device) = disk.lay_out()?;
-    if !var::is_mounted() {
-        if plan.is_new {
-            programs::make(&device)?;
-            disk.commit(&plan)?;
-        } else {
-            programs::check(&device)?;
+    match var::mounted() {
+        None => {
+            if plan.is_new {
+                programs::make(&device)?;
+                disk.commit(&plan)?;
+            } else {
+                programs::check(&device)?;
+            }
+            var::mount(&device)?;
         }
-        var::mount(&device)?;
+        Some(other) if other == device => {}
+        // Services have begun to write there.
+        Some(other) => return Err(Error::Occupied { device, other }),
     }
     // A file system that is smaller than it could be is no reason to do without it.
     if let Err(error) = programs::grow(&device) {

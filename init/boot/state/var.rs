@@ -16,10 +16,12 @@ const TMPFS_OPTIONS: &str = "mode=0755,size=25%";
 const FOLDERS: [(&str, u32); 6] =
     [("lib", 0o755), ("lib/ashlar", 0o755), ("log", 0o755), ("cache", 0o755), ("home", 0o755), ("tmp", 0o1777)];
 
-/// Whether something is mounted there already: then the program was started again.
-pub fn is_mounted() -> bool {
+/// What is mounted there already, if the program was started before.
+pub fn mounted() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    mounts.lines().any(|line| line.split(' ').nth(1) == Some(VAR))
+    let mut fields = mounts.lines().map(|line| line.split(' ')).map(|mut fields| (fields.next(), fields.next()));
+    // The last one lies on top.
+    fields.rfind(|(_, target)| *target == Some(VAR)).and_then(|(source, _)| source.map(str::to_owned))
 }
 
 /// Mounts the state partition.
@@ -30,7 +32,7 @@ pub fn mount(device: &str) -> Result<(), Error> {
 
 /// Mounts memory in its place.
 pub fn mount_tmpfs() -> Result<(), Error> {
-    if is_mounted() {
+    if mounted().is_some() {
         return Ok(());
     }
     fsys::mount("tmpfs", Path::new(VAR), "tmpfs", FLAGS, TMPFS_OPTIONS).map_err(Error::at("mount a tmpfs on", VAR))
