@@ -113,7 +113,9 @@ fn make_groups() -> io::Result<()> {
 
 fn make_folders() -> io::Result<()> {
     // /run/systemd/system is how sd_booted(3) knows that systemd's interfaces are there.
-    for folder in ["systemd/system", "systemd/units", "systemd/ask-password", "systemd/journal", "ashlar/etc", "lock"] {
+    // The journal's memory is no runtime folder of its unit: journald would look for its sockets there, too.
+    let systemd = ["systemd/system", "systemd/units", "systemd/ask-password", "systemd/journal"];
+    for folder in systemd.into_iter().chain(["ashlar/etc", "lock", "log/journal"]) {
         fs::create_dir_all(format!("/run/{folder}"))?;
     }
     fs::set_permissions("/run/lock", fs::Permissions::from_mode(0o1777))
