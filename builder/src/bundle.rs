@@ -11,7 +11,7 @@ mod mounts;
 mod names;
 pub mod policy;
 mod seccomp;
-pub mod table;
+mod table;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,6 +21,7 @@ use ashlar_config::nearest::nearest;
 use ashlar_config::unit::{Placement, Rootfs, Unit, UserNamespace, resolve};
 
 use crate::accounts::Accounts;
+use crate::inspect::UnitRow;
 use crate::sources::{UnitContent, UnitSource};
 use crate::system::{Role, Shared, System};
 use crate::tree::{self, Kind, Node, Tree};
@@ -49,7 +50,7 @@ pub struct Bundle {
     /// Its own root; None if it has the machine's.
     pub rootfs: Option<Tree>,
     /// The row in the table of units.
-    pub row: table::Row,
+    pub row: UnitRow,
 }
 
 /// What bundles are made of.
@@ -112,7 +113,7 @@ impl Workshop<'_> {
         self.check_mounts(unit)?;
         let who = config::Who { owner, groups: self.groups(unit)?, first_id };
         let config = config::write(unit, &who, &entries)?;
-        let row = table::Row::of(unit, first_id);
+        let row = table::row(unit);
         Ok(Bundle { name: unit.name.clone(), units, config, rootfs, row })
     }
 

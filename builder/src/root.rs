@@ -9,11 +9,11 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use ashlar_config::unit::Rootfs;
 use ashlar_formats::uuid::Uuid;
-use serde::Serialize;
 
 use crate::accounts::Accounts;
-use crate::bundle::{self, BUNDLES, Bundle, UNITS, Workshop, policy, table};
+use crate::bundle::{self, BUNDLES, Bundle, UNITS, Workshop, policy};
 use crate::debian::{Arch, Lock};
+use crate::inspect::{PackageRow, Units};
 use crate::kernel::Kernel;
 use crate::locking::ACCOUNTS;
 use crate::programs::{IN_ROOT, Programs};
@@ -58,26 +58,6 @@ pub struct Root {
     pub packages: Vec<PackageRow>,
     /// All units.
     pub units: Units,
-}
-
-/// A package that is in the image.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct PackageRow {
-    /// Name.
-    pub name: String,
-    /// Version.
-    pub version: String,
-    /// Bytes of its files that an image may hold.
-    pub installed_bytes: u64,
-}
-
-/// `units.json`
-#[derive(Clone, Debug, Serialize)]
-pub struct Units {
-    /// As PID 1 gets them.
-    pub units: Vec<ashlar_config::unit::Unit>,
-    /// What each may do.
-    pub table: Vec<table::Row>,
 }
 
 /// Puts the root together.

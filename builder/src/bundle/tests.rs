@@ -131,7 +131,7 @@ fn names() {
             .map(|source| {
                 let placement = Placement { bundle: "/b", first_id: 0, owner: (0, 0) };
                 let units = resolve(&source.file, &source.name, &source.written, placement).unwrap();
-                let row = table::Row::of(source, None);
+                let row = table::row(source);
                 Bundle { name: source.name.clone(), units, config: serde_json::Value::Null, rootfs: None, row }
             })
             .collect();

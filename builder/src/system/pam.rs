@@ -6,11 +6,15 @@ use crate::tree::{self, Tree};
 
 const FOLDER: &str = "etc/pam.d";
 
-const STACKS: [(&str, &str); 5] = [
+const STACKS: [(&str, &str); 6] = [
     ("common-auth", "auth required pam_deny.so\n"),
     ("common-account", "account required pam_permit.so\n"),
     ("common-password", "password required pam_deny.so\n"),
     ("common-session", "session required pam_limits.so\n-session optional pam_systemd.so\n"),
+    (
+        "other",
+        "auth required pam_deny.so\naccount required pam_deny.so\npassword required pam_deny.so\nsession required pam_deny.so\n",
+    ),
     ("common-session-noninteractive", "session required pam_limits.so\n"),
 ];
 
