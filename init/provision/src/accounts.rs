@@ -73,6 +73,16 @@ pub fn add(
     Accounts { passwd: joined(base.0, passwd), group: joined(&with_members(base.1, &members), group), people }
 }
 
+/// People as the host's kernel sees them while they are in the console container: their numbers, shifted. The message bus
+/// takes nobody whom it does not find in passwd.
+pub fn shifted(people: &[Person], first_id: u32) -> String {
+    let line = |person: &Person| {
+        let (name, id) = (&person.name, first_id + person.id);
+        format!("{name}.console:*:{id}:{id}:{name} in the console container:/home/{name}:/usr/sbin/nologin\n")
+    };
+    people.iter().map(line).collect()
+}
+
 fn no_group(name: &str, groups: &BTreeSet<&str>) -> String {
     match nearest(name, groups.iter().copied()) {
         Some(near) => format!("there is no group `{name}`, did you mean `{near}`?"),
@@ -156,5 +166,12 @@ mod tests {
             "root:*:0:\nos:*:900:\nadm:*:4:syslog\nnew:*:1002:\ncore:*:1000:\n",
             &[],
         );
+    }
+
+    #[test]
+    fn people_in_the_console() {
+        let people = [Person { name: "core".into(), id: 1000, keys: Vec::new() }];
+        let expect = "core.console:*:525288:525288:core in the console container:/home/core:/usr/sbin/nologin\n";
+        assert_eq!(shifted(&people, 524_288), expect);
     }
 }

@@ -4,9 +4,13 @@ use std::fs;
 
 use anyhow::{Context, Result};
 use ashlar_config::machine::Machine;
+use ashlar_config::unit::{Body, Unit};
 
 use crate::report::Report;
 use crate::{accounts, homes, names, write};
+
+/// The unit whose container people work in.
+const CONSOLE: &str = "/usr/lib/ashlar/units/console.service.json";
 
 /// Makes them.
 pub fn make(machine: &Machine, report: &mut Report) -> Result<()> {
@@ -16,7 +20,9 @@ pub fn make(machine: &Machine, report: &mut Report) -> Result<()> {
     let users = &machine.users;
     let accounts = accounts::add((&passwd, &group), users, &homes::owners(), &mut |error| report.mistake(&error));
     write::file(format!("{etc}/group"), accounts.group.as_bytes())?;
-    write::file(format!("{etc}/passwd"), accounts.passwd.as_bytes())?;
+    let in_console = console_ids().map(|first| accounts::shifted(&accounts.people, first));
+    let passwd = accounts.passwd.clone() + &in_console.unwrap_or_default();
+    write::file(format!("{etc}/passwd"), passwd.as_bytes())?;
     for person in &accounts.people {
         // Who has no home can still log in and say so.
         if let Err(error) = homes::make(&person.name, person.id) {
@@ -40,5 +46,15 @@ pub fn make(machine: &Machine, report: &mut Report) -> Result<()> {
             write::no_file(path)
         }
         None => write::no_file(path),
+    }
+}
+
+/// First of the console container's range of ids; `None` if the image has no such unit, or it has no range.
+fn console_ids() -> Option<u32> {
+    let text = fs::read_to_string(CONSOLE).ok()?;
+    let unit: Unit = serde_json::from_str(&text).ok()?;
+    match unit.body {
+        Body::Service(service) => service.first_id,
+        _ => None,
     }
 }
