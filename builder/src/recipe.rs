@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::thread;
 use std::time::Instant;
 
 use anyhow::Context as _;
@@ -27,9 +28,9 @@ use crate::tree::Tree;
 
 /// One salt of the hash tree for all releases: equal blocks have equal digests.
 const SALT: [u8; 32] = *b"ashlar: one salt for all release";
-/// What SHA256SUMS lists.
-const SUMMED: [&str; 7] =
-    ["disk.raw", "disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
+const DISK: &str = "disk.raw";
+/// What SHA256SUMS lists besides.
+const SUMMED: [&str; 6] = ["disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
 /// The crates of this project that images hold programs of, and all that they are linked with.
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
 const CRATES: [&str; 4] = ["ashlar-boot", "ashlar-init", "ashlar-os", "ashlar-provision"];
@@ -75,10 +76,8 @@ pub fn build(args: &BuildArgs) -> anyhow::Result<()> {
     context.say("assemble the disk");
     let new = output.new_files()?;
     context.release(&packs, &kernel, &steps, &root, new)?;
-    tools.run(new, "/usr/bin/qemu-img", &["convert", "-f", "raw", "-O", "qcow2", "disk.raw", "disk.qcow2"], None)?;
     context.say("sum up");
-    context.bill_of_materials(new)?;
-    sums::write(new, &SUMMED)?;
+    context.sums(&tools, new)?;
     output.finish(key.digest())?;
     context.summary(&output);
     Ok(())
@@ -181,7 +180,7 @@ impl Context {
         for name in ["root.erofs", "packages.json", "units.json"] {
             fs::copy(root.join(name), new.join(name)).with_context(|| format!("write {}", new.join(name).display()))?;
         }
-        let (loader, stub) = self.loader(packs)?;
+        let [loader, stub] = self.loader(packs)?;
         let initramfs = self.initramfs(kernel, steps)?;
         let parameters: Vec<String> =
             self.sources.image.kernel.parameters_of(&self.arch.to_string()).into_iter().map(str::to_owned).collect();
@@ -207,7 +206,8 @@ impl Context {
         .map_err(|error: assemble::Error| error.into())
     }
 
-    fn loader(&self, packs: &Packs) -> anyhow::Result<(Arc<Vec<u8>>, Arc<Vec<u8>>)> {
+    /// The boot loader and the stub.
+    fn loader(&self, packs: &Packs) -> anyhow::Result<[Arc<Vec<u8>>; 2]> {
         let package = self.lock.get(LOADER).with_context(|| format!("find package {LOADER} in the lock"))?;
         let trees = packs.trees(&[package])?;
         let names = match self.arch {
@@ -218,7 +218,8 @@ impl Context {
             let content = trees.values().find_map(|tree: &Tree| tree.read(&format!("{LOADERS}/{name}")));
             content.cloned().with_context(|| format!("find the boot loader: package {LOADER} has no {name}"))
         };
-        Ok((read(names[0])?, read(names[1])?))
+        let [loader, stub] = names.map(read);
+        Ok([loader?, stub?])
     }
 
     fn initramfs(&self, kernel: &Kernel, steps: &Steps) -> anyhow::Result<Vec<u8>> {
@@ -254,6 +255,20 @@ impl Context {
         fs::read(&path).with_context(|| format!("read {}", path.display()))
     }
 
+    /// The last files, and the digests of all. The disk's takes longest, being large though empty: meanwhile the others
+    /// are made.
+    fn sums(&self, tools: &Tools, new: &Path) -> anyhow::Result<()> {
+        let disk = thread::scope(|scope| {
+            let disk = scope.spawn(|| sums::line(new, DISK));
+            let convert = ["convert", "-f", "raw", "-O", "qcow2", DISK, "disk.qcow2"];
+            tools.run(new, "/usr/bin/qemu-img", &convert, None)?;
+            self.bill_of_materials(new)?;
+            let disk = disk.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault));
+            disk.map_err(anyhow::Error::from)
+        })?;
+        Ok(sums::write(new, &disk, &SUMMED)?)
+    }
+
     fn bill_of_materials(&self, new: &Path) -> anyhow::Result<()> {
         let image = &self.sources.image;
         let subject = sbom::Subject {
@@ -276,8 +291,7 @@ impl Context {
     fn summary(&self, output: &Output) {
         let size = |name: &str| fs::metadata(output.path().join(name)).map_or(0, |meta| meta.len());
         let megabytes = |name: &str| format!("{name} {:.1} MB", size(name) as f64 / 1e6);
-        let sizes: Vec<String> =
-            ["root.erofs", "root.verity", "ashlar.efi", "disk.qcow2"].map(|name| megabytes(name)).into();
+        let sizes: Vec<String> = ["root.erofs", "root.verity", "ashlar.efi", "disk.qcow2"].map(megabytes).into();
         println!("{}: {}", output.path().display(), sizes.join(", "));
     }
 }

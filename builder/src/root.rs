@@ -254,7 +254,8 @@ pub fn write(
     let is_folder = |node: &Node| matches!(node.kind, Kind::Directory);
     let is_packaged = |node: &Node| node.origin.starts_with(tree::PACKAGE) && !is_folder(node);
     let packaged = tree.part(|_, node| is_packaged(node));
-    let added = tree.part(|path, node| !is_packaged(node) && !(is_folder(node) && packaged.get(path).is_some()));
+    let is_there = |path: &str, node: &Node| is_packaged(node) || (is_folder(node) && packaged.get(path).is_some());
+    let added = tree.part(|path, node| !is_there(path, node));
     let uuid = format!("-U{}", Uuid::derived("root", name.as_bytes()));
     let time = format!("-T{seconds}");
     let workers = format!("--workers={}", crate::debian::workers::processors());

@@ -35,7 +35,7 @@ impl Shift {
 /// All mounts of a unit, in their order. A mount that the unit names itself stands in for ours at the same place and
 /// for all that would lie below it.
 pub fn of(seal: &Seal) -> Vec<Entry> {
-    let own: Vec<Entry> = seal.mounts.iter().map(|mount| of_unit(mount)).collect();
+    let own: Vec<Entry> = seal.mounts.iter().map(of_unit).collect();
     let folders: Vec<Entry> = folders(seal).collect();
     let is_replaced = |entry: &Entry| {
         let below = |other: &Entry| format!("{}/", entry.destination).starts_with(&format!("{}/", other.destination));

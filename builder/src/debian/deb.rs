@@ -1,7 +1,6 @@
 //! A `.deb` (deb(5)): an ar archive of a format version, a control tarball and a data tarball. Unpacked into
 //! memory; nothing is run, and nothing is trusted to be small or to stay inside.
 
-use std::collections::BTreeMap;
 use std::io::{self, Read};
 
 use tar::EntryType;
@@ -92,7 +91,6 @@ pub enum Error {
 
 /// A package file, its parts found.
 pub struct Deb<'a> {
-    control: Part<'a>,
     data: Part<'a>,
 }
 
@@ -122,20 +120,9 @@ impl<'a> Deb<'a> {
             let compression = compression.ok_or_else(|| Error::Member(format!("{stem}{extension}")))?;
             Ok(Part { name, compression, bytes })
         };
-        Ok(Self { control: part("control")?, data: part("data")? })
-    }
-
-    /// The control files by name (`control`, `md5sums`, `conffiles`, scripts that are never run).
-    ///
-    /// # Errors
-    /// The part is damaged or larger than the limits.
-    pub fn control(&self, limits: Limits) -> Result<BTreeMap<String, Vec<u8>>, Error> {
-        let entries = self.control.entries(limits, &|_| true)?;
-        let files = entries.into_iter().filter_map(|entry| match entry.kind {
-            Kind::File(content) => Some((entry.path, content)),
-            _ => None,
-        });
-        Ok(files.collect())
+        // Scripts and the like, which nobody here runs; without it, it would be no package.
+        part("control")?;
+        Ok(Self { data: part("data")? })
     }
 
     /// What the package puts into the file system, of the paths that `keep` wants, in the order of the tarball.
@@ -341,8 +328,6 @@ pub(in crate::debian) mod tests {
             ("usr/bin/c", Kind::Hardlink("usr/bin/a".to_owned())),
         ];
         check(&bytes, FEW, Ok(&expect));
-        let control = Deb::parse(&bytes).unwrap().control(FEW).unwrap();
-        assert_eq!(control["control"], b"Package: a\n");
         check(&deb(&[(Regular, "usr/share/doc/a/x", "x"), (Regular, "/y", "")]), FEW, Ok(&[("y", Kind::File(vec![]))]));
     }
 

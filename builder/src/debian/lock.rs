@@ -6,6 +6,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use ashlar_config::error::line_of;
 use ashlar_config::nearest::nearest;
 use ashlar_fetch::{Blob, Cache, Client, Digest};
 use serde::{Deserialize, Serialize};
@@ -233,7 +234,10 @@ impl Lock {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let lock: Self = toml::from_str(text).map_err(|e| e.to_string().trim_end().to_owned())?;
+        let lock: Self = toml::from_str(text).map_err(|e| {
+            let line = e.span().map(|span| format!("line {}: ", line_of(text, span.start)));
+            line.unwrap_or_default() + e.message()
+        })?;
         if lock.format != FORMAT {
             return Err(format!("its format is {}, not {FORMAT}; run `ashlar lock`", lock.format));
         }

@@ -43,11 +43,6 @@ impl<'a> Version<'a> {
         }
         Ok(Self { epoch, upstream, revision, text })
     }
-
-    /// The text that was read.
-    pub fn as_str(&self) -> &'a str {
-        self.text
-    }
 }
 
 impl Ord for Version<'_> {
