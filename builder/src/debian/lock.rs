@@ -428,7 +428,7 @@ mod tests {
             assert!(error.contains(part), "{error}");
         };
         check("format = 1", "format = 2", "its format is 2");
-        check("size = 9", "size = -9", "size");
+        check("size = 9", "size = -9", "line 9: invalid value: integer `-9`");
         check("name = \"a\"", "name = \"x\"", "not sorted");
         check("name = \"lib\"", "name = \"c\"", "not sorted");
         check("\"b\", \"lib\"", "\"b\", \"lob\"", "a depends on lob");
