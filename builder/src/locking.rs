@@ -119,7 +119,7 @@ pub fn tools_lock(sources: &Sources) -> anyhow::Result<Lock> {
 fn load(path: &Path, request: &Request, renew: &str) -> anyhow::Result<Lock> {
     let lock = Lock::load(path)?;
     if !lock.is_of(request) {
-        bail!("lock {} is of other packages than are asked for now; {renew}", path.display());
+        bail!("use lock {}: it was made for something else ({}); {renew}", path.display(), lock.changes(request));
     }
     Ok(lock)
 }

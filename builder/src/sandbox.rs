@@ -8,7 +8,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::statvfs::{FsFlags, statvfs};
@@ -30,7 +30,8 @@ const NOTHING: Option<&str> = None;
 /// # Errors
 /// No namespaces, no mounts, or no such program.
 pub fn enter(args: &SandboxArgs) -> anyhow::Result<()> {
-    shut_in(&args.root, &args.work).with_context(|| format!("make a sandbox for the build's tools; {REMEDY}"))?;
+    shut_in(&args.root, &args.work)
+        .map_err(|error| anyhow!("make a sandbox for the build's tools: {error:#}; {REMEDY}"))?;
     let (program, arguments) = args.command.split_first().context("no program is named")?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("execute {program} of the tools"))

@@ -68,7 +68,11 @@ fn files() {
     check(image, &IMAGE.replace("'web'", "'wep'"), "images/base.toml:4: find unit `wep`");
     check(image, &IMAGE.replace("'web'", "'wep'"), "did you mean `web`?");
     check(image, &IMAGE.replace("'web'", "'web', 'web'"), "images/base.toml:4: unit `web` is there already");
-    check(image, &IMAGE.replace("linux", "linux-rt"), "images/base.x86_64.lock is of other packages");
+    check(
+        image,
+        &IMAGE.replace("linux", "linux-rt"),
+        "use lock images/base.x86_64.lock: it was made for something else (asked for now: linux-rt, no longer asked for: linux)",
+    );
     check(image, &IMAGE.replace("[kernel.x86_64]", "[kernel.aarch64]"), "name a kernel for x86_64");
     check("images/base.x86_64.lock", "format = 7", "read lock images/base.x86_64.lock");
     let unit = "system-containers/web/unit.toml";

@@ -281,6 +281,21 @@ impl Lock {
             && Some(&self.suite) == request.suites.first()
     }
 
+    /// What a request asks for and the lock was not made for, and the other way round; empty if they differ otherwise.
+    pub fn changes(&self, request: &Request) -> String {
+        let list = |word: &str, these: &BTreeSet<String>, those: &BTreeSet<String>| {
+            let names: Vec<&str> = these.difference(those).map(String::as_str).collect();
+            (!names.is_empty()).then(|| format!("{word} {}", names.join(" ")))
+        };
+        let changes = [
+            list("asked for now:", &request.packages, &self.requested),
+            list("no longer asked for:", &self.requested, &request.packages),
+            list("left out now:", &request.exclude, &self.excluded),
+            list("no longer left out:", &self.excluded, &request.exclude),
+        ];
+        changes.into_iter().flatten().collect::<Vec<_>>().join(", ")
+    }
+
     /// The packages that some of the lock's packages need, themselves included, sorted by name. `exclude` and
     /// what only they need is left out.
     ///
@@ -416,7 +431,9 @@ mod tests {
         assert_eq!(Lock::load(&path).unwrap(), lock);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert!(lock.is_of(&request));
-        assert!(!lock.is_of(&super::tests::request(&["a", "b"], &[], true)));
+        let other = super::tests::request(&["b"], &["x"], true);
+        assert!(!lock.is_of(&other));
+        assert_eq!(lock.changes(&other), "asked for now: b, no longer asked for: a, left out now: x");
     }
 
     #[test]
