@@ -76,6 +76,9 @@ pub struct BuildArgs {
     /// Version of the image, instead of the one in its file.
     #[arg(long)]
     pub version: Option<String>,
+    /// Leave out what only a release needs: disk.qcow2, the bill of materials and SHA256SUMS.
+    #[arg(long)]
+    pub quick: bool,
     /// Run the tools without a sandbox, where user namespaces cannot be had.
     #[arg(long)]
     pub no_sandbox: bool,

@@ -79,12 +79,19 @@ impl Output {
     /// The folder cannot be written.
     pub fn finish(&self, digest: Digest) -> anyhow::Result<()> {
         let note = self.folder.join(NOTE);
+        let before = fs::read_to_string(&note).unwrap_or_default();
         let _ = fs::remove_file(&note);
         let mut text = format!("{digest}\n");
         let mut names: Vec<_> = fs::read_dir(&self.new)
             .and_then(|entries| entries.map(|entry| Ok(entry?.file_name())).collect::<std::io::Result<Vec<_>>>())
             .with_context(|| format!("read {}", self.new.display()))?;
         names.sort();
+        // Of an earlier build, and no part of this one: they would not belong together.
+        for (_, name) in before.lines().filter_map(|line| line.split_once(' ')) {
+            if !names.iter().any(|new| new == name) {
+                let _ = fs::remove_file(self.folder.join(name));
+            }
+        }
         for name in names {
             let place = self.folder.join(&name);
             fs::rename(self.new.join(&name), &place).with_context(|| format!("write {}", place.display()))?;
@@ -125,7 +132,10 @@ mod tests {
         output.finish(digest).unwrap();
         assert!(output.is_made_of(digest));
         assert!(!output.is_made_of(Digest::of(b"2")));
-        fs::write(folder.path().join("a"), "changed").unwrap();
+        fs::write(output.new_files().unwrap().join("b"), "x").unwrap();
+        output.finish(digest).unwrap();
+        assert!(output.is_made_of(digest) && !folder.path().join("a").exists());
+        fs::write(folder.path().join("b"), "changed").unwrap();
         assert!(!output.is_made_of(digest));
     }
 
