@@ -22,7 +22,7 @@ const OPEN_FILES: u64 = 524_288;
 type Phase = (&'static str, fn() -> io::Result<()>);
 
 /// What is done before the first unit.
-pub fn phases() -> [Phase; 9] {
+pub fn phases() -> [Phase; 10] {
     [
         ("mount the kernel's file systems", mount_all),
         // Ours and early services' messages must not be dropped as too many.
@@ -32,6 +32,7 @@ pub fn phases() -> [Phase; 9] {
         ("fill /run/ashlar/etc", fill_etc),
         ("set the machine id", || identity::publish(&identity::early_id())),
         ("set the host name", identity::set_host_name),
+        ("bring the loopback device up", ashlar_sys::network::loopback_up),
         ("set kernel parameters", || apply_sysctl(Path::new("/usr/lib/sysctl.d"))),
         ("take Ctrl-Alt-Del and open files", || {
             power::catch_ctrl_alt_del()?;

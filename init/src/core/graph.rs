@@ -90,7 +90,9 @@ impl Graph {
     /// The loaded unit whose name is most like `name`: what a refusal suggests.
     pub fn nearest(&self, name: &str) -> Option<&str> {
         let loaded = self.nodes.iter().filter(|node| !node.missing);
-        ashlar_config::nearest::nearest(name, loaded.map(|node| node.unit.name.as_str()))
+        // A name without suffix is a service's.
+        let name = if name.contains('.') { name.to_owned() } else { format!("{name}.service") };
+        ashlar_config::nearest::nearest(&name, loaded.map(|node| node.unit.name.as_str()))
     }
 
     /// Its full name.
