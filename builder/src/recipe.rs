@@ -28,6 +28,8 @@ use crate::tree::Tree;
 
 /// One salt of the hash tree for all releases: equal blocks have equal digests.
 const SALT: [u8; 32] = *b"ashlar: one salt for all release";
+/// Packages of the kernel: taken apart by a step of their own.
+const KERNEL: &str = "linux-image-";
 const DISK: &str = "disk.raw";
 /// What SHA256SUMS lists besides.
 const SUMMED: [&str; 6] = ["disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
@@ -144,7 +146,7 @@ impl Context {
     fn kernel(&self, packs: &Packs, tools: &Tools, steps: &Steps) -> anyhow::Result<Kernel> {
         let package = locking::kernel_package(&self.sources, self.arch)?;
         let mut packages = self.closure([package])?;
-        packages.retain(|package| package.name.starts_with("linux-"));
+        packages.retain(|package| package.name.starts_with(KERNEL));
         let digests: String = packages.iter().map(|package| format!("{}\n", package.sha256)).collect();
         let key = Key::new("depmod", self.ourselves)
             .with("packages", digests.as_bytes())
@@ -158,7 +160,7 @@ impl Context {
     fn root(&self, packs: &Packs, tools: &Tools, kernel: &Kernel, steps: &Steps, result: &Path) -> anyhow::Result<()> {
         self.say("unpack packages");
         let packages: Vec<&Package> =
-            self.lock.packages.iter().filter(|package| !package.name.starts_with("linux-")).collect();
+            self.lock.packages.iter().filter(|package| !package.name.starts_with(KERNEL)).collect();
         let packages = packs.trees(&packages)?;
         self.say("lay out the root");
         let root = root::make(&root::Parts {

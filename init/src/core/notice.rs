@@ -21,19 +21,23 @@ pub struct Sender {
 impl Core {
     /// Whether `sender` is heard for `unit`.
     pub fn may_notify(&self, unit: UnitId, sender: Sender) -> bool {
-        let Some(service) = self.service(unit) else { return false };
-        let waits = matches!(service.service_type, ServiceType::Notify | ServiceType::NotifyReload);
-        let watched = service.supervision.watchdog.is_some() || service.supervision.fd_store > 0;
-        let default = if waits || watched { NotifyAccess::Main } else { NotifyAccess::None };
-        let access = self.run(unit).access.or(service.supervision.notify_access).unwrap_or(default);
         let run = self.run(unit);
         let main = sender.is_main || sender.pid == run.main;
-        match access {
+        match self.notify_access(unit) {
             NotifyAccess::None => false,
             NotifyAccess::Main => main,
             NotifyAccess::Exec => main || matches!(self.owner(sender.pid), Some((_, Role::Pre(_) | Role::Reload))),
             NotifyAccess::All => true,
         }
+    }
+
+    /// Who of a unit may send notifications: what the service last said, what its file says, what its type needs.
+    pub fn notify_access(&self, unit: UnitId) -> NotifyAccess {
+        let Some(service) = self.service(unit) else { return NotifyAccess::None };
+        let waits = matches!(service.service_type, ServiceType::Notify | ServiceType::NotifyReload);
+        let watched = service.supervision.watchdog.is_some() || service.supervision.fd_store > 0;
+        let default = if waits || watched { NotifyAccess::Main } else { NotifyAccess::None };
+        self.run(unit).access.or(service.supervision.notify_access).unwrap_or(default)
     }
 
     /// A notification that may be heard. `main` is the new main process, once it is known to be the unit's own.

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::process::{Command, Stdio};
 
-use ashlar_config::unit::{Body, Output, Service};
+use ashlar_config::unit::{Body, NotifyAccess, Output, Service};
 use ashlar_sys::{descriptor, epoll, host};
 
 use super::session::{CONSOLE, Person};
@@ -124,9 +124,12 @@ impl Machine {
 
     fn environment(&self, unit: UnitId, service: &Service, role: Role) -> Vec<(String, String)> {
         let run = self.core.run(unit);
-        let mut environment =
-            vec![("NOTIFY_SOCKET".to_owned(), NOTIFY.to_owned()), ("INVOCATION_ID".to_owned(), run.invocation.clone())];
+        let mut environment = vec![("INVOCATION_ID".to_owned(), run.invocation.clone())];
         let mut set = |name: &str, value: String| environment.push((name.to_owned(), value));
+        // Tools that would notify on a whim must not be told of a socket that does not listen to them.
+        if self.core.notify_access(unit) != NotifyAccess::None {
+            set("NOTIFY_SOCKET", NOTIFY.to_owned());
+        }
         let folders = |base: &str, names: &[String]| {
             names.iter().map(|name| format!("{base}/{name}")).collect::<Vec<_>>().join(":")
         };
