@@ -15,8 +15,8 @@ pub enum Event {
     StoredHangup(u32, u16),
     /// A main process that is not our child ended.
     ForeignEnd(u32),
-    /// A control group became empty or lost a process for lack of memory.
-    GroupChanged,
+    /// A control group became empty or lost a process for lack of memory, or an input device came.
+    FileChanged,
     /// Somebody connected to the control socket.
     Connected,
     /// A caller sent something or takes more.
@@ -39,7 +39,7 @@ impl Event {
             Self::Traffic(unit, place) => pack(3, place, unit),
             Self::StoredHangup(unit, place) => pack(4, place, unit),
             Self::ForeignEnd(pid) => pack(5, 0, pid),
-            Self::GroupChanged => pack(6, 0, 0),
+            Self::FileChanged => pack(6, 0, 0),
             Self::Connected => pack(7, 0, 0),
             Self::Caller(id) => pack(8, 0, id),
             Self::Key(place) => pack(9, place, 0),
@@ -57,7 +57,7 @@ impl Event {
             3 => Self::Traffic(number, place),
             4 => Self::StoredHangup(number, place),
             5 => Self::ForeignEnd(number),
-            6 => Self::GroupChanged,
+            6 => Self::FileChanged,
             7 => Self::Connected,
             8 => Self::Caller(number),
             9 => Self::Key(place),
@@ -80,7 +80,7 @@ mod tests {
             Event::Traffic(9, 3),
             Event::StoredHangup(u32::MAX, u16::MAX),
             Event::ForeignEnd(4711),
-            Event::GroupChanged,
+            Event::FileChanged,
             Event::Connected,
             Event::Caller(2),
             Event::Key(1),

@@ -41,7 +41,7 @@ use crate::event::Event;
 use crate::facts::Facts;
 use crate::log::{self, Log};
 use crate::ports::Port;
-use crate::power_key::Keys;
+use crate::power_key::{self, Keys};
 use crate::snapshot::Snapshot;
 use crate::store::Stored;
 use crate::watchdog::Watchdog;
@@ -81,6 +81,8 @@ pub struct Machine {
     sessions: session::Sessions,
     snapshot: Snapshot,
     keys: Keys,
+    /// The folder of input devices, among the watched files.
+    keys_watch: Option<i32>,
     watchdog: Watchdog,
     /// Set once the machine is going down.
     going_down: Option<Shutdown>,
@@ -125,6 +127,7 @@ impl Machine {
             sessions: session::Sessions::default(),
             snapshot: inherited.snapshot()?,
             keys: Keys::default(),
+            keys_watch: None,
             watchdog: Watchdog::adopt(inherited.take("watchdog").or(handed_over)),
             going_down: None,
             ready_after: 0,
@@ -132,6 +135,7 @@ impl Machine {
             restarts: 0,
         };
         machine.watch_own()?;
+        machine.watch_keys();
         machine.set_now();
         machine.come_back(inherited);
         machine.save();
@@ -143,7 +147,7 @@ impl Machine {
         let own: [(&dyn AsFdDyn, Event); 5] = [
             (&self.signals, Event::Signalled),
             (&self.wake, Event::Woken),
-            (&self.inotify, Event::GroupChanged),
+            (&self.inotify, Event::FileChanged),
             (&self.notify, Event::Notified),
             (&self.control, Event::Connected),
         ];
@@ -199,7 +203,7 @@ impl Machine {
             Event::Traffic(unit, _) => self.core.traffic(UnitId(unit)),
             Event::StoredHangup(unit, place) => self.drop_stored(UnitId(unit), place),
             Event::ForeignEnd(pid) => self.foreign_end(pid),
-            Event::GroupChanged => self.groups_changed(),
+            Event::FileChanged => self.files_changed(),
             Event::Connected => self.take_callers(),
             Event::Caller(id) => self.caller_ready(id, state),
             Event::Key(place) => self.key_pressed(place),
@@ -235,6 +239,28 @@ impl Machine {
                         self.go_down(ways[place], "a signal");
                     }
                 }
+            }
+        }
+    }
+
+    /// Opens the power keys that are there, and waits for the ones that come: drivers are loaded when they like.
+    fn watch_keys(&mut self) {
+        self.keys_watch = self.inotify.watch_folder(Path::new(power_key::DEVICES)).ok();
+        self.open_keys();
+    }
+
+    fn open_keys(&mut self) {
+        self.keys = Keys::open();
+        for (place, fd) in self.keys.descriptors() {
+            let _ = self.epoll.add(fd, Event::Key(place).token(), epoll::READ);
+        }
+    }
+
+    fn files_changed(&mut self) {
+        for watch in self.inotify.read() {
+            match self.keys_watch == Some(watch) {
+                true => self.open_keys(),
+                false => self.group_changed(watch),
             }
         }
     }

@@ -5,6 +5,8 @@ use std::io::Read;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
+/// Where the nodes of input devices are.
+pub const DEVICES: &str = "/dev/input";
 const KEY_POWER: u16 = 116;
 const EV_KEY: u16 = 1;
 const NONBLOCK: i32 = 0o4000;
@@ -26,7 +28,7 @@ impl Keys {
             fs::read_to_string(path).is_ok_and(|bits| has_key(&bits, KEY_POWER))
         });
         let open = |name: String| {
-            fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(format!("/dev/input/{name}")).ok()
+            fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(format!("{DEVICES}/{name}")).ok()
         };
         Self(with_key.filter_map(open).collect())
     }

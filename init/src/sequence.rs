@@ -28,7 +28,7 @@ pub fn phases() -> [Phase; 10] {
         // Ours and early services' messages must not be dropped as too many.
         ("open the kernel's log", || fs::write("/proc/sys/kernel/printk_devkmsg", "on\n")),
         ("make the control groups", make_groups),
-        ("make folders in /run", make_folders),
+        ("make folders in /run and /dev", make_folders),
         ("fill /run/ashlar/etc", fill_etc),
         ("set the machine id", || identity::publish(&identity::early_id())),
         ("set the host name", identity::set_host_name),
@@ -119,6 +119,8 @@ fn make_folders() -> io::Result<()> {
     for folder in systemd.into_iter().chain(["ashlar/etc", "lock", "log/journal"]) {
         fs::create_dir_all(format!("/run/{folder}"))?;
     }
+    // Watched from the start, though the kernel makes it with the first device only.
+    fs::create_dir_all(crate::power_key::DEVICES)?;
     fs::set_permissions("/run/lock", fs::Permissions::from_mode(0o1777))
 }
 

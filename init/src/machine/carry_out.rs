@@ -15,7 +15,6 @@ use crate::core::{Action, Role, UnitId};
 use crate::event::Event;
 use crate::log;
 use crate::ports;
-use crate::power_key::Keys;
 use crate::{builtin, identity, sequence};
 
 /// Symbolic links by which journald finds a unit's invocation.
@@ -205,10 +204,6 @@ impl Machine {
         self.tell(&message::Event::StartupFinished(now));
         self.watchdog.open();
         self.watchdog.pet(now);
-        self.keys = Keys::open();
-        for (place, fd) in self.keys.descriptors() {
-            let _ = self.epoll.add(fd, Event::Key(place).token(), epoll::READ);
-        }
         self.save_machine();
     }
 

@@ -78,13 +78,11 @@ impl Machine {
         cgroup::remove(&self.group_of(unit));
     }
 
-    pub(super) fn groups_changed(&mut self) {
-        for watch in self.inotify.read() {
-            match self.groups.watches.get(&watch).copied() {
-                Some((unit, Watch::Populated)) => self.report_if_empty(unit),
-                Some((unit, Watch::Memory)) => self.count_kills(unit),
-                None => {}
-            }
+    pub(super) fn group_changed(&mut self, watch: i32) {
+        match self.groups.watches.get(&watch).copied() {
+            Some((unit, Watch::Populated)) => self.report_if_empty(unit),
+            Some((unit, Watch::Memory)) => self.count_kills(unit),
+            None => {}
         }
     }
 

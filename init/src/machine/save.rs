@@ -344,7 +344,9 @@ impl Machine {
         }
         crate::survival::keep(kept.fd);
         self.connections.restore(id, fd, kept);
-        self.watch_caller(id, epoll::READ | epoll::WRITE);
+        // Asked about writing only if there is something to write: most callers can always take more.
+        let behind = self.connections.get(id).is_some_and(|connection| connection.has_output());
+        self.watch_caller(id, if behind { epoll::READ | epoll::WRITE } else { epoll::READ });
         self.talking.insert(id);
     }
 

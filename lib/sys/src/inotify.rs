@@ -1,4 +1,5 @@
-//! Changed files. PID 1 uses it for cgroup.events and memory.events, which raise IN_MODIFY.
+//! Changed files and new entries of folders. PID 1 uses it for cgroup.events and memory.events, which raise IN_MODIFY, and
+//! for devices that come.
 
 use std::ffi::CString;
 use std::io;
@@ -24,9 +25,18 @@ impl Inotify {
 
     /// Watches one file for changes; the number comes back from [`Self::read`].
     pub fn watch(&self, path: &Path) -> io::Result<i32> {
+        self.add(path, libc::IN_MODIFY)
+    }
+
+    /// Watches a folder for new entries; the number comes back from [`Self::read`].
+    pub fn watch_folder(&self, path: &Path) -> io::Result<i32> {
+        self.add(path, libc::IN_CREATE | libc::IN_ONLYDIR)
+    }
+
+    fn add(&self, path: &Path, mask: u32) -> io::Result<i32> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: the path is NUL-terminated, the descriptor open.
-        crate::result(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), libc::IN_MODIFY) })
+        crate::result(unsafe { libc::inotify_add_watch(self.0.as_raw_fd(), path.as_ptr(), mask) })
     }
 
     /// Stops watching; a file that is gone has stopped by itself.
@@ -35,7 +45,7 @@ impl Inotify {
         unsafe { libc::inotify_rm_watch(self.0.as_raw_fd(), watch) };
     }
 
-    /// Which watched files changed since the last call, without repeats.
+    /// Which watched files or folders changed since the last call, without repeats.
     pub fn read(&self) -> Vec<i32> {
         let mut watches = Vec::new();
         let mut buffer = [0u8; BUFFER];
@@ -47,7 +57,7 @@ impl Inotify {
             while let Some((head, tail)) = rest.split_at_checked(16) {
                 let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
                 let mask = u32::from_ne_bytes(word(4));
-                if mask & libc::IN_MODIFY != 0 {
+                if mask & (libc::IN_MODIFY | libc::IN_CREATE) != 0 {
                     watches.push(i32::from_ne_bytes(word(0)));
                 }
                 rest = tail.get(u32::from_ne_bytes(word(12)) as usize..).unwrap_or_default();
@@ -80,5 +90,16 @@ mod tests {
         assert_eq!(inotify.read(), [watch]);
         assert_eq!(inotify.read(), []);
         std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn a_new_entry_is_told() {
+        let folder = std::env::temp_dir().join(format!("ashlar-inotify-folder-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let inotify = Inotify::new().unwrap();
+        let watch = inotify.watch_folder(&folder).unwrap();
+        std::fs::write(folder.join("new"), "").unwrap();
+        assert_eq!(inotify.read(), [watch]);
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }
