@@ -110,6 +110,9 @@ impl Ssh {
     /// Runs a command of the user's shell, with `input` as its standard input.
     pub fn run(&self, line: &str, input: &[u8]) -> Result<Ran> {
         use std::io::Write;
+        if self.connection.is_none() {
+            bail!("there is no SSH connection");
+        }
         let ssh = self.command();
         let mut command = tool::command("timeout");
         command.current_dir(&self.folder).arg(LONGEST).arg(ssh.get_program()).args(ssh.get_args());
