@@ -16,19 +16,59 @@ use crate::probe;
 /// A test: its name and what it does.
 pub type Story = (&'static str, fn(&Ground) -> Result<(), String>);
 
-/// Runs all, or those whose name has the first argument in it; gives how many failed.
-pub fn run_all(stories: &[Story], ground: &Ground) -> i32 {
-    let filter = std::env::args().nth(1).filter(|text| !text.starts_with('-')).unwrap_or_default();
-    let mut failed = 0;
-    for (name, story) in stories.iter().filter(|(name, _)| ground.machine || name.contains(&filter)) {
-        match story(ground) {
-            Ok(()) => println!("containers: {name}: ok"),
-            Err(reason) => {
-                failed += i32::from(!reason.starts_with(SKIPPED));
-                println!("containers: {name}: {reason}");
+/// What the command line asks for, in the words of Rust's own test runner, so that every front end can drive it.
+#[derive(Debug, Default)]
+pub struct Wanted {
+    list: bool,
+    ignored: bool,
+    exact: bool,
+    filters: Vec<String>,
+}
+
+impl Wanted {
+    pub fn from_arguments() -> Self {
+        let mut wanted = Self::default();
+        let mut arguments = std::env::args().skip(1);
+        while let Some(argument) = arguments.next() {
+            match argument.as_str() {
+                "--list" => wanted.list = true,
+                "--ignored" => wanted.ignored = true,
+                "--exact" => wanted.exact = true,
+                "--format" | "--test-threads" | "--color" => drop(arguments.next()),
+                option if option.starts_with('-') => {}
+                _ => wanted.filters.push(argument),
             }
         }
+        wanted
     }
+
+    fn has(&self, name: &str) -> bool {
+        let fits = |filter: &String| if self.exact { name == filter } else { name.contains(filter.as_str()) };
+        !self.ignored && (self.filters.is_empty() || self.filters.iter().any(fits))
+    }
+
+    /// Names the stories if that is all that is asked for.
+    pub fn list(&self, stories: &[Story]) -> bool {
+        let wanted = stories.iter().filter(|(name, _)| self.list && self.has(name));
+        wanted.for_each(|(name, _)| println!("{name}: test"));
+        self.list
+    }
+}
+
+/// Runs what is wanted, on a machine of our own everything; gives how many failed.
+pub fn run(stories: &[Story], wanted: &Wanted, ground: &Ground) -> i32 {
+    let (mut passed, mut failed) = (0, 0);
+    for (name, story) in stories.iter().filter(|(name, _)| ground.machine || wanted.has(name)) {
+        let outcome = story(ground);
+        let skipped = outcome.as_ref().is_err_and(|reason| reason.starts_with(SKIPPED));
+        match outcome.is_ok() || skipped {
+            true => passed += 1,
+            false => failed += 1,
+        }
+        println!("containers: {name}: {}", outcome.err().unwrap_or_else(|| "ok".into()));
+    }
+    let verdict = if failed == 0 { "ok" } else { "FAILED" };
+    println!("test result: {verdict}. {passed} passed; {failed} failed");
     failed
 }
 

@@ -18,5 +18,8 @@ fn main() {
     if arguments.next().as_deref() == Some(probe::ARGUMENT) {
         std::process::exit(probe::answer(arguments));
     }
-    ground::on_it(|ground| fixture::run_all(&stories::ALL, ground));
+    let wanted = fixture::Wanted::from_arguments();
+    if !wanted.list(&stories::ALL) {
+        ground::on_it(|ground| fixture::run(&stories::ALL, &wanted, ground));
+    }
 }

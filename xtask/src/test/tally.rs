@@ -58,8 +58,8 @@ pub fn count(mut command: Command) -> Result<Tally> {
 
 /// `test result: ok. 3 passed; 0 failed; …` or `Summary [ 1.2s] 3 tests run: 2 passed (1 slow), 1 failed, 0 skipped`.
 fn closing(line: &str) -> Option<Tally> {
-    let line = line.trim();
-    if !line.starts_with("test result: ") && !line.starts_with("Summary [") {
+    // What a test printed itself is shown indented, and was counted by its runner.
+    if !line.starts_with("test result: ") && !line.trim_start().starts_with("Summary [") {
         return None;
     }
     let words: Vec<&str> = line.split([' ', ',', ';', ':', '(', ')']).filter(|word| !word.is_empty()).collect();
@@ -94,6 +94,7 @@ mod tests {
             "\x1b[32;1m     Summary\x1b[0m [   0.0s] \x1b[1m1\x1b[0m test run: \x1b[1m1\x1b[0m \x1b[32;1mpassed\x1b[0m",
             Some((1, 0)),
         );
+        check("    test result: ok. 1 passed; 0 failed; 0 ignored", None);
         check("test a ... ok", None);
     }
 }
