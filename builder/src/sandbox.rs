@@ -30,14 +30,15 @@ const NOTHING: Option<&str> = None;
 /// # Errors
 /// No namespaces, no mounts, or no such program.
 pub fn enter(args: &SandboxArgs) -> anyhow::Result<()> {
-    shut_in(&args.root, &args.work)
-        .map_err(|error| anyhow!("make a sandbox for the build's tools: {error:#}; {REMEDY}"))?;
+    leave_the_host().map_err(|error| anyhow!("make a sandbox for the build's tools: {error:#}; {REMEDY}"))?;
+    shut_in(&args.root, &args.work).context("make a sandbox for the build's tools")?;
     let (program, arguments) = args.command.split_first().context("no program is named")?;
     let error = Command::new(program).args(arguments).exec();
     Err(error).with_context(|| format!("execute {program} of the tools"))
 }
 
-fn shut_in(root: &Path, work: &Path) -> anyhow::Result<()> {
+/// What hosts may forbid: namespaces of one's own, and mounts in them.
+fn leave_the_host() -> anyhow::Result<()> {
     let (uid, gid) = (getuid(), getgid());
     let namespaces = CloneFlags::CLONE_NEWUSER
         | CloneFlags::CLONE_NEWNS
@@ -48,7 +49,10 @@ fn shut_in(root: &Path, work: &Path) -> anyhow::Result<()> {
     write("/proc/self/setgroups", "deny")?;
     write("/proc/self/uid_map", &format!("0 {uid} 1"))?;
     write("/proc/self/gid_map", &format!("0 {gid} 1"))?;
-    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING).context("make mounts private")?;
+    mount(NOTHING, "/", NOTHING, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NOTHING).context("make mounts private")
+}
+
+fn shut_in(root: &Path, work: &Path) -> anyhow::Result<()> {
     bind(root, root)?;
     bind(Path::new("/dev/null"), &root.join("dev/null"))?;
     bind(work, &root.join("work"))?;
