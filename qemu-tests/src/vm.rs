@@ -285,7 +285,7 @@ impl Vm {
 
     /// Waits until the machine has switched itself off, and says whether QEMU ended well.
     pub fn wait_off(&mut self) -> Result<()> {
-        let until = Instant::now() + BOOT * self.launch.accelerator.slowness();
+        let until = Instant::now() + self.patience(25);
         let running = self.running()?;
         while running.qemu.try_wait()?.is_none() {
             if Instant::now() > until {
