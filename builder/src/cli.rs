@@ -128,9 +128,7 @@ impl ImageArgs {
         let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let cache = self.cache.clone().or_else(|| Some(set("XDG_CACHE_HOME")?.join("ashlar")));
         let cache = cache.or_else(|| Some(set("HOME")?.join(".cache/ashlar")));
-        let cache = cache.context("find a cache folder: HOME is not set; name one with --cache")?;
-        // Tools run in folders of their own, where a relative path would lead elsewhere.
-        std::path::absolute(&cache).with_context(|| format!("find the cache folder {}", cache.display()))
+        cache.context("find a cache folder: HOME is not set; name one with --cache")
     }
 }
 

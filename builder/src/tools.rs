@@ -37,7 +37,7 @@ impl Tools {
     /// A package cannot be got, or the folder cannot be written.
     pub fn prepare(lock: &Lock, packs: &Packs, folder: &Path, sandbox: bool) -> anyhow::Result<Self> {
         let digest = Digest::of(format!("{FORMAT}{lock}").as_bytes());
-        let root = folder.join(digest.to_string());
+        let root = absolute(&folder.join(digest.to_string()))?;
         let tools = Self { root, arch: lock.arch, sandbox };
         if !tools.root.is_dir() {
             let packages: Vec<_> = lock.packages.iter().collect();
@@ -57,6 +57,7 @@ impl Tools {
     /// There is no sandbox to be had, or the tool fails; with what it said.
     pub fn run(&self, work: &Path, program: &str, arguments: &[&str], feed: Option<Feed<'_>>) -> anyhow::Result<()> {
         let name = program.rsplit('/').next().unwrap_or(program);
+        let work = &absolute(work)?;
         let mut command = if self.sandbox { self.sandboxed(work, program)? } else { self.bare(program) };
         command.args(arguments).current_dir(work).env_clear();
         command.env("PATH", "/usr/sbin:/usr/bin").env("LC_ALL", "C.UTF-8").env("TZ", "UTC");
@@ -102,6 +103,11 @@ impl Tools {
         command.arg("--argv0").arg(program).arg(self.root.join(program.trim_start_matches('/')));
         command
     }
+}
+
+/// Tools run in folders of their own, where a relative path would lead elsewhere.
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    std::path::absolute(path).with_context(|| format!("find {}", path.display()))
 }
 
 /// Writes a tree as files of our own, whole or not at all.
