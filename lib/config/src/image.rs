@@ -33,7 +33,8 @@ pub struct Image {
     pub drop: Vec<String>,
     /// Folder names of the units, in order.
     pub units: Vec<Named>,
-    /// Folders that hold the units' folders; the first that has one wins.
+    /// Folders that hold the units' folders; the first that has one wins. Of the machine that builds, so it does not ship.
+    #[serde(skip)]
     pub unit_folders: Vec<String>,
     /// The kernel.
     pub kernel: Kernel,
@@ -41,14 +42,16 @@ pub struct Image {
     pub disk: Disk,
 }
 
-/// A name and where it was written.
+/// A name and where it was written, for errors: only the name ships.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Named {
     /// The name.
     pub name: String,
     /// File.
+    #[serde(skip)]
     pub file: String,
     /// Line in it, counted from 1.
+    #[serde(skip)]
     pub line: usize,
 }
 
