@@ -19,7 +19,14 @@ pub struct Options {
 /// The verbs.
 pub fn main(options: &Options, kind: JobKind, json: bool) -> anyhow::Result<ExitCode> {
     let mut client = Client::connect()?;
-    let outcomes = options.units.iter().map(|unit| client.enqueue(unit, kind)).collect::<Result<Vec<_>, _>>()?;
+    let mut outcomes = Vec::new();
+    for unit in &options.units {
+        // Who asks by hand is not held back by how often it failed by itself.
+        if matches!(kind, JobKind::Start | JobKind::Restart) {
+            client.reset_failed(unit)?;
+        }
+        outcomes.push(client.enqueue(unit, kind)?);
+    }
     if json {
         let rows = outcomes
             .iter()

@@ -146,6 +146,17 @@ impl Client {
         }
     }
 
+    /// Forgets that a unit failed, and how often it was started of late.
+    ///
+    /// # Errors
+    /// See [`Self::call`].
+    pub fn reset_failed(&mut self, unit: &str) -> Result<(), Error> {
+        match self.call(&Method::ResetFailed { unit: unit.to_owned() })? {
+            Reply::Done {} => Ok(()),
+            other => Err(strange(&other)),
+        }
+    }
+
     /// Every change of a unit or a job from now on, until PID 1 hangs up.
     ///
     /// # Errors

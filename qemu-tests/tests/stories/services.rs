@@ -90,7 +90,8 @@ fn failed_dependencies_are_shown() -> Result<()> {
     });
     promises.check("mended, both start", || {
         vm.root("umount /usr/lib/ashlar/bundles/dbus")?;
-        vm.run("os start dbus.socket")?;
+        // By hand, because it was tried too often by then; its socket comes with it.
+        vm.run(&format!("os start {NEEDED}"))?;
         vm.run(&format!("os start {NEEDING}"))?;
         let status = vm.status()?;
         ensure!(status.state == "running", "{}: {:?}", status.state, status.unwell);
