@@ -12,6 +12,7 @@ use std::fs;
 
 use anyhow::{Context, Result, bail};
 use ashlar_qemu_tests::arch::Arch;
+use ashlar_qemu_tests::vm::{Builder, Vm};
 
 use crate::step::say;
 use crate::{image, project, setup};
@@ -51,4 +52,9 @@ pub fn main(options: &Options) -> Result<()> {
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     Ok(())
+}
+
+/// A machine of the default image.
+fn machine(name: &str) -> Builder {
+    Vm::builder(name).image(&project::image("base", Arch::host()).join("disk.raw"))
 }

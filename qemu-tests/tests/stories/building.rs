@@ -86,8 +86,9 @@ impl Place {
         }
         copy(&variable(BUILDER_VARIABLE)?, &place.folder.join("ashlar"))?;
         copy(&variable(PROGRAMS_VARIABLE)?, &place.folder.join("programs"))?;
-        let cache = cache()?;
-        copy(&cache, &place.folder.join("cache"))?;
+        // Downloads only: what was made of them is made anew.
+        fs::create_dir_all(place.folder.join("cache"))?;
+        copy(&cache()?.join("blobs"), &place.folder.join("cache/blobs"))?;
         if place.is_root {
             tool::output(tool::command("chown").args(["-R", &format!("{NOBODY}:{NOBODY}")]).arg(&place.folder))?;
         }

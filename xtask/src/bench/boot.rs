@@ -22,7 +22,7 @@ struct Boot {
 /// The group.
 pub fn measure() -> Result<Vec<Row>> {
     let (floor, floor_cpu) = floor::measure()?;
-    let mut vm = Vm::builder("bench").memory(512).make()?;
+    let mut vm = super::machine("bench").memory(512).make()?;
     let first = boot(&mut vm)?;
     let mut best: Option<Boot> = None;
     for _ in 0..3 {

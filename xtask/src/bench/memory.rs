@@ -1,7 +1,7 @@
 //! Memory: in use when idle, PID 1's, and the smallest machine.
 
 use anyhow::{Context, Result};
-use ashlar_qemu_tests::vm::Vm;
+use ashlar_qemu_tests::vm::{READY, Vm};
 
 use super::table::Row;
 
@@ -10,7 +10,7 @@ const MACHINES: [u32; 6] = [192, 176, 160, 144, 128, 112];
 
 /// The group.
 pub fn measure() -> Result<Vec<Row>> {
-    let mut vm = Vm::builder("memory").memory(512).boot()?;
+    let mut vm = super::machine("memory").memory(512).boot()?;
     let meminfo = vm.root("cat /proc/meminfo")?;
     let used = kib(&meminfo, "MemTotal:")? - kib(&meminfo, "MemAvailable:")?;
     let init = kib(&vm.root("cat /proc/1/status")?, "VmRSS:")?;
@@ -26,13 +26,21 @@ pub fn measure() -> Result<Vec<Row>> {
 }
 
 fn reaches_ssh(memory: u32) -> bool {
-    let booted = Vm::builder("smallest").memory(memory).make().and_then(|mut vm| {
-        let result = vm.boot();
+    let booted = super::machine("smallest").memory(memory).make().and_then(|mut vm| {
+        let result = boots(&mut vm);
         vm.finish();
         result
     });
     eprintln!("    {memory} MiB: {}", booted.as_ref().map_or("no", |()| "yes"));
     booted.is_ok()
+}
+
+/// A machine that takes several times as long as usual has not enough memory to work.
+fn boots(vm: &mut Vm) -> Result<()> {
+    let patience = vm.patience(20);
+    vm.start()?;
+    vm.serial()?.wait_for(READY, patience)?;
+    vm.connect()
 }
 
 /// A line's number, in KiB.
