@@ -50,6 +50,15 @@ impl Serial {
         Ok(line)
     }
 
+    /// As [`Self::wait_for`], and until the line has come to its end.
+    pub fn wait_for_line(&mut self, text: &str, patience: Duration) -> Result<String> {
+        let before = self.position;
+        self.wait_for(text, patience)?;
+        self.wait_for("\n", patience)?;
+        self.position = before;
+        self.wait_for(text, patience)
+    }
+
     /// As [`Self::wait_for`], for the first of several texts: its index and the line.
     pub fn wait_for_any(&mut self, texts: &[&str], patience: Duration) -> Result<(usize, String)> {
         let until = Instant::now() + patience;

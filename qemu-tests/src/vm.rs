@@ -194,7 +194,7 @@ impl Vm {
     /// Waits for the line that says that the machine is there, and returns it.
     pub fn wait_ready(&mut self) -> Result<String> {
         let patience = BOOT * self.launch.accelerator.slowness();
-        self.serial()?.wait_for(READY, patience)
+        self.serial()?.wait_for_line(READY, patience)
     }
 
     /// Connects by SSH as soon as the machine takes it.
