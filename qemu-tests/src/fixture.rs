@@ -1,6 +1,6 @@
 //! What stories start from: the built images, and machine configurations by name.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 
@@ -16,6 +16,17 @@ pub fn image(arch: Arch) -> Result<PathBuf> {
     let disk = folder.join("disk.raw");
     disk.metadata().with_context(|| format!("no image: {}", disk.display()))?;
     Ok(folder)
+}
+
+/// The checkout that the stories are of.
+pub fn checkout() -> Result<PathBuf> {
+    Ok(Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no checkout")?.to_owned())
+}
+
+/// A path that `cargo xtask test` hands to the stories.
+pub fn variable(name: &str) -> Result<PathBuf> {
+    let value = std::env::var_os(name).map(PathBuf::from);
+    value.with_context(|| format!("{name} is not set: `cargo xtask test` runs the stories"))
 }
 
 /// The smallest useful configuration: a name, and a user who manages the machine.

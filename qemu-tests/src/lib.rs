@@ -5,6 +5,7 @@
 
 pub mod accelerator;
 pub mod arch;
+pub mod derived;
 pub mod disk;
 pub mod fixture;
 pub mod oci;

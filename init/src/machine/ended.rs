@@ -83,12 +83,12 @@ fn innermost(pid: u32) -> Option<u32> {
     status_line(pid, "NSpid:")?.split_whitespace().last()?.parse().ok()
 }
 
-/// Whether a process has a handler for a signal. The first one of a process namespace never sees one without.
+/// Whether a process decides itself what a signal does: it catches or ignores it. The first one of a process namespace
+/// never sees one that it left alone.
 pub(super) fn handles(pid: u32, signal: i32) -> bool {
-    let Some(mask) = status_line(pid, "SigCgt:").and_then(|text| u64::from_str_radix(&text, 16).ok()) else {
-        return false;
-    };
-    u32::try_from(signal - 1).ok().and_then(|bit| 1u64.checked_shl(bit)).is_some_and(|bit| mask & bit != 0)
+    let mask = |name| status_line(pid, name).and_then(|text| u64::from_str_radix(&text, 16).ok()).unwrap_or_default();
+    let bit = u32::try_from(signal - 1).ok().and_then(|bit| 1u64.checked_shl(bit)).unwrap_or_default();
+    (mask("SigCgt:") | mask("SigIgn:")) & bit != 0
 }
 
 /// Whether a process is the first one of a process namespace of its own.

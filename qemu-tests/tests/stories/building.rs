@@ -80,12 +80,12 @@ impl Place {
         let is_root = fs::metadata("/proc/self")?.uid() == 0;
         let place = Self { folder, is_root };
         fs::create_dir_all(place.checkout())?;
-        let source = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("no checkout")?.to_owned();
+        let source = fixture::checkout()?;
         for part in ["images", "system-containers", "Cargo.lock"] {
             copy(&source.join(part), &place.checkout().join(part))?;
         }
-        copy(&variable(BUILDER_VARIABLE)?, &place.folder.join("ashlar"))?;
-        copy(&variable(PROGRAMS_VARIABLE)?, &place.folder.join("programs"))?;
+        copy(&fixture::variable(BUILDER_VARIABLE)?, &place.folder.join("ashlar"))?;
+        copy(&fixture::variable(PROGRAMS_VARIABLE)?, &place.folder.join("programs"))?;
         // Downloads only: what was made of them is made anew.
         fs::create_dir_all(place.folder.join("cache"))?;
         copy(&cache()?.join("blobs"), &place.folder.join("cache/blobs"))?;
@@ -124,11 +124,6 @@ impl Drop for Place {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.folder);
     }
-}
-
-fn variable(name: &str) -> Result<PathBuf> {
-    let value = std::env::var_os(name).map(PathBuf::from);
-    value.with_context(|| format!("{name} is not set: `cargo xtask test` runs the stories"))
 }
 
 /// The builder's cache of packages: what was fetched once need not be fetched by a test.

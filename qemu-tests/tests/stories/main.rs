@@ -15,3 +15,4 @@ mod network;
 mod root;
 mod services;
 mod small;
+mod units;

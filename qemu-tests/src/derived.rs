@@ -1,0 +1,80 @@
+//! Images of a test's own: what `base` is, and units beside those that are shipped. Built by the program that users have.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+
+use crate::arch::Arch;
+use crate::{BUILDER_VARIABLE, PROGRAMS_VARIABLE, fixture, tool};
+
+/// A unit: the name of its folder, and its `unit.toml`.
+pub type Unit<'a> = (&'a str, &'a str);
+
+/// An image that inherits from `base`. Its folder is removed with it.
+#[derive(Debug)]
+pub struct Derived {
+    folder: PathBuf,
+}
+
+impl Derived {
+    /// Builds one for this host's architecture.
+    pub fn build(name: &str, units: &[Unit<'_>]) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("ashlar-image-{name}-{}", std::process::id()));
+        let derived = Self { folder };
+        derived.write(name, units)?;
+        derived.run(name)?;
+        Ok(derived)
+    }
+
+    /// Its disk.
+    pub fn disk(&self) -> PathBuf {
+        self.folder.join("output/disk.raw")
+    }
+
+    /// The image's file, its locks (no package is its own), and the units' folders.
+    fn write(&self, name: &str, units: &[Unit<'_>]) -> Result<()> {
+        let checkout = fixture::checkout()?;
+        for (unit, text) in units {
+            put(&self.folder.join("units").join(unit).join("unit.toml"), text.as_bytes())?;
+        }
+        let names: Vec<&str> = units.iter().map(|(unit, _)| *unit).collect();
+        let image = format!(
+            "name = {name:?}\ninherits = [{:?}]\nunit-folders = [{:?}, \"units\"]\nunits = {names:?}\n",
+            checkout.join("images/base.toml"),
+            checkout.join("system-containers"),
+        );
+        put(&self.folder.join(name).with_extension("toml"), image.as_bytes())?;
+        let arch = Arch::host();
+        for (from, to) in [(format!("base.{arch}.lock"), format!("{name}.{arch}.lock")), {
+            let tools = format!("tools.{arch}.lock");
+            (tools.clone(), tools)
+        }] {
+            let from = checkout.join("images").join(from);
+            let lock = fs::read(&from).with_context(|| format!("read {}", from.display()))?;
+            put(&self.folder.join(to), &lock)?;
+        }
+        Ok(())
+    }
+
+    fn run(&self, name: &str) -> Result<()> {
+        let mut command = Command::new(fixture::variable(BUILDER_VARIABLE)?);
+        command.arg("build").arg(self.folder.join(name).with_extension("toml"));
+        command.args(["--quick", "--arch", Arch::host().name(), "--programs"]);
+        command.arg(fixture::variable(PROGRAMS_VARIABLE)?).arg("--output").arg(self.folder.join("output"));
+        tool::output(&mut command).map(drop)
+    }
+}
+
+impl Drop for Derived {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn put(path: &Path, content: &[u8]) -> Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
+    fs::write(path, content).with_context(|| format!("write {}", path.display()))
+}
