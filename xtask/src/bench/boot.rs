@@ -5,6 +5,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use ashlar_qemu_tests::fixture;
 use ashlar_qemu_tests::vm::Vm;
 
 use super::floor;
@@ -22,7 +23,7 @@ struct Boot {
 /// The group.
 pub fn measure() -> Result<Vec<Row>> {
     let (floor, floor_cpu) = floor::measure()?;
-    let mut vm = super::machine("bench").memory(512).make()?;
+    let mut vm = super::machine("bench").memory(512).config(&fixture::smallest("bench", "KEY")).make()?;
     let first = boot(&mut vm)?;
     let mut best: Option<Boot> = None;
     for _ in 0..3 {
