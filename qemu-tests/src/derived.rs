@@ -12,6 +12,15 @@ use crate::{BUILDER_VARIABLE, PROGRAMS_VARIABLE, fixture, tool};
 /// A unit: the name of its folder, and its `unit.toml`.
 pub type Unit<'a> = (&'a str, &'a str);
 
+/// What builds: the builder, and the folder of our programs that go into an image.
+#[derive(Debug)]
+pub struct Tools {
+    /// The program `ashlar`.
+    pub builder: PathBuf,
+    /// For this host's architecture.
+    pub programs: PathBuf,
+}
+
 /// An image that inherits from `base`. Its folder is removed with it.
 #[derive(Debug)]
 pub struct Derived {
@@ -19,12 +28,18 @@ pub struct Derived {
 }
 
 impl Derived {
-    /// Builds one for this host's architecture.
+    /// Builds one for this host's architecture with what `cargo xtask test` hands to the stories.
     pub fn build(name: &str, units: &[Unit<'_>]) -> Result<Self> {
+        let (builder, programs) = (fixture::variable(BUILDER_VARIABLE)?, fixture::variable(PROGRAMS_VARIABLE)?);
+        Self::build_with(&Tools { builder, programs }, name, units)
+    }
+
+    /// As [`Self::build`].
+    pub fn build_with(tools: &Tools, name: &str, units: &[Unit<'_>]) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ashlar-image-{name}-{}", std::process::id()));
         let derived = Self { folder };
         derived.write(name, units)?;
-        derived.run(name)?;
+        derived.run(tools, name)?;
         Ok(derived)
     }
 
@@ -58,11 +73,11 @@ impl Derived {
         Ok(())
     }
 
-    fn run(&self, name: &str) -> Result<()> {
-        let mut command = Command::new(fixture::variable(BUILDER_VARIABLE)?);
+    fn run(&self, tools: &Tools, name: &str) -> Result<()> {
+        let mut command = Command::new(&tools.builder);
         command.arg("build").arg(self.folder.join(name).with_extension("toml"));
         command.args(["--quick", "--arch", Arch::host().name(), "--programs"]);
-        command.arg(fixture::variable(PROGRAMS_VARIABLE)?).arg("--output").arg(self.folder.join("output"));
+        command.arg(&tools.programs).arg("--output").arg(self.folder.join("output"));
         tool::output(&mut command).map(drop)
     }
 }

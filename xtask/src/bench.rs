@@ -7,6 +7,7 @@ mod floor;
 mod memory;
 mod size;
 mod table;
+mod units;
 
 use std::fs;
 
@@ -21,15 +22,20 @@ use table::Row;
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Measure only this group: sizes, build, boot or memory; nothing is written then
+    /// Measure only this group: sizes, build, boot, memory or units; nothing is written then
     name: Option<String>,
 }
 
 /// Measures a group of figures.
 type Group = fn() -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Group); 4] =
-    [("sizes", size::measure), ("build", build::measure), ("boot", boot::measure), ("memory", memory::measure)];
+const GROUPS: [(&str, Group); 5] = [
+    ("sizes", size::measure),
+    ("build", build::measure),
+    ("boot", boot::measure),
+    ("memory", memory::measure),
+    ("units", units::measure),
+];
 
 /// The verb.
 pub fn main(options: &Options) -> Result<()> {

@@ -44,7 +44,7 @@ fn boots(vm: &mut Vm) -> Result<()> {
 }
 
 /// A line's number, in KiB.
-fn kib(text: &str, key: &str) -> Result<f64> {
+pub fn kib(text: &str, key: &str) -> Result<f64> {
     let line = text.lines().find_map(|line| line.strip_prefix(key)).with_context(|| format!("no {key}"))?;
     let number = line.split_whitespace().next().context("no number")?;
     Ok(number.parse()?)
