@@ -61,8 +61,10 @@ pub struct Launch {
     pub memory: u32,
     /// Processors.
     pub cpus: u32,
-    /// Disks; the first one is booted.
+    /// Disks, in the order of their names in the machine.
     pub drives: Vec<Drive>,
+    /// Which of them is booted.
+    pub boot_from: usize,
     /// Network cards, in order.
     pub networks: Vec<Network>,
     /// Serial console.
@@ -92,6 +94,7 @@ impl Launch {
             memory: 1024,
             cpus: 1,
             drives: Vec::new(),
+            boot_from: 0,
             networks: Vec::new(),
             console: Console::Pipe,
             no_reboot: false,
@@ -120,7 +123,8 @@ impl Launch {
         }
         command.args(["-device", "virtio-rng-pci", "-qmp", "unix:qmp,server=on,wait=off"]);
         for (index, drive) in self.drives.iter().enumerate() {
-            command.args(drive_arguments(index, drive));
+            let order = if index == self.boot_from { 1 } else { index + 2 };
+            command.args(drive_arguments(index, drive, order));
         }
         for (index, network) in self.networks.iter().enumerate() {
             command.args(network_arguments(index, network));
@@ -164,14 +168,14 @@ impl Launch {
     }
 }
 
-fn drive_arguments(index: usize, drive: &Drive) -> [String; 4] {
+fn drive_arguments(index: usize, drive: &Drive, order: usize) -> [String; 4] {
     let mut backend = format!("if=none,id=disk{index},format={},file={}", drive.format, drive.path.display());
     // The host's cache is enough: what a story proves about cut power it proves by ending QEMU, not this host.
     backend += ",cache=unsafe,discard=unmap";
     if drive.snapshot {
         backend += ",snapshot=on";
     }
-    let device = format!("virtio-blk-pci,drive=disk{index},bootindex={}", index + 1);
+    let device = format!("virtio-blk-pci,drive=disk{index},bootindex={order}");
     ["-drive".into(), backend, "-device".into(), device]
 }
 

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use ashlar_control::message::Shutdown;
+use ashlar_control::message::{Refusal, Shutdown};
 use ashlar_sys::power::{self, Power};
 use ashlar_sys::{child, filesystem, signal};
 
@@ -14,6 +14,7 @@ use crate::log;
 
 /// What a process that no unit owns gets between SIGTERM and SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(2);
+const KEXEC_LOADED: &str = "/sys/kernel/kexec_loaded";
 const REBOOT_PARAMETER: &str = "/run/systemd/reboot-param";
 /// Mounts that the kernel takes down by itself, and that are still needed until the end.
 const KEPT: [&str; 5] = ["/", "/proc", "/sys", "/dev", "/run"];
@@ -76,6 +77,16 @@ impl Machine {
             std::thread::sleep(PATIENCE);
         }
     }
+}
+
+/// A way down that the kernel would refuse is refused while everything still runs.
+pub(super) fn possible(how: Shutdown) -> Result<(), Refusal> {
+    let loaded = fs::read_to_string(KEXEC_LOADED).is_ok_and(|text| text.trim() == "1");
+    if how == Shutdown::Kexec && !loaded {
+        let reason = "no kernel is loaded to go on with: load one by kexec_file_load(2), or reboot".to_owned();
+        return Err(Refusal::Failed { reason });
+    }
+    Ok(())
 }
 
 fn word(how: Shutdown) -> &'static str {

@@ -55,6 +55,14 @@ fn boots_and_takes_people_in() -> Result<()> {
         ensure!(journal.lines().count() >= 2, "journalctl: {journal}");
         vm.run("networkctl --no-pager list").map(drop)
     });
+    promises.check("PID 1's socket describes itself to varlinkctl, and refuses a way down that leads nowhere", || {
+        let described = vm.run("varlinkctl introspect /run/ashlar/control io.ashlar.Control")?;
+        ensure!(described.contains("method GetMachine"), "{described}");
+        let call = "varlinkctl call /run/ashlar/control io.ashlar.Control.Shutdown '{\"how\": \"kexec\"}'";
+        let ran = vm.try_run(call)?;
+        ensure!(ran.code != 0 && vm.status()?.state == "running", "{ran:?}");
+        Ok(())
+    });
     promises.check("an ordinary command's exit code comes back", || {
         let ran = vm.try_run("exit 42")?;
         ensure!(ran.code == 42, "{ran:?}");

@@ -52,14 +52,27 @@ fn mistakes_in_an_image_are_named() -> Result<()> {
     ] {
         promises.check(&format!("{what}: the error names it, and nothing is left behind"), || {
             fs::write(&image, text.replacen(old, new, 1))?;
-            let output = place.build()?.output()?;
-            let said = String::from_utf8_lossy(&output.stderr).into_owned();
-            ensure!(!output.status.success(), "it was built");
+            let said = place.fails(place.build()?)?;
             ensure!(said.contains(wanted) && said.contains("images/base."), "{said}");
-            ensure!(!place.output().join("disk.raw").exists(), "something was left behind");
             Ok(())
         });
     }
+    promises.check(
+        "an image that is larger than its slot: what it needs, what there is, and nothing is left behind",
+        || {
+            fs::write(&image, text.replacen("slot-size = \"1G\"", "slot-size = \"64M\"", 1))?;
+            let said = place.fails(place.build()?)?;
+            ensure!(said.contains("it needs") && said.contains("67108864") && said.contains("slot size"), "{said}");
+            Ok(())
+        },
+    );
+    promises.check("a full disk: the file that could not be written, and nothing is left behind", || {
+        fs::write(&image, &text)?;
+        fs::create_dir_all(place.output())?;
+        let said = place.fails(place.build_on_a_small_disk()?)?;
+        ensure!(said.contains("No space left") && said.contains("/output/"), "{said}");
+        Ok(())
+    });
     promises.finish();
     Ok(())
 }
@@ -104,19 +117,49 @@ impl Place {
     }
 
     fn build(&self) -> Result<Command> {
-        let builder = self.folder.join("ashlar");
+        let mut command = self.as_nobody(&self.folder.join("ashlar"));
+        command.args(self.arguments());
+        Ok(command)
+    }
+
+    /// The output folder is a file system of its own that is too small; what was left there is listed on standard output.
+    fn build_on_a_small_disk(&self) -> Result<Command> {
+        const SCRIPT: &str =
+            "mount -t tmpfs -o size=48m none ../output && { \"$@\"; code=$?; ls ../output; exit $code; }";
+        let unshare = tool::find("unshare").context("no unshare: it is in util-linux")?;
+        let mut command = self.as_nobody(&unshare);
+        command.args(["--map-root-user", "--mount", "sh", "-c", SCRIPT, "sh"]);
+        command.arg(self.folder.join("ashlar")).args(self.arguments());
+        Ok(command)
+    }
+
+    fn as_nobody(&self, program: &Path) -> Command {
         let mut command = match self.is_root {
             true => {
                 let mut command = tool::command("setpriv");
-                command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--no-new-privs"]).arg(builder);
+                command.args(["--reuid", NOBODY, "--regid", NOBODY, "--clear-groups", "--no-new-privs"]).arg(program);
                 command
             }
-            false => Command::new(builder),
+            false => Command::new(program),
         };
         command.current_dir(self.checkout()).env("HOME", &self.folder).env_remove("XDG_CACHE_HOME");
-        command.args(["build", "images/base.toml", "--arch", Arch::host().name(), "--programs", "../programs"]);
-        command.args(["--output", "../output", "--cache", "../cache"]);
-        Ok(command)
+        command
+    }
+
+    fn arguments(&self) -> [&'static str; 10] {
+        let arch = Arch::host().name();
+        let [programs, output, cache] = ["../programs", "../output", "../cache"];
+        ["build", "images/base.toml", "--arch", arch, "--programs", programs, "--output", output, "--cache", cache]
+    }
+
+    /// What a build says that must not succeed, and must leave no disk.
+    fn fails(&self, mut build: Command) -> Result<String> {
+        let output = build.output()?;
+        let (said, listed) = (String::from_utf8_lossy(&output.stderr), String::from_utf8_lossy(&output.stdout));
+        ensure!(!output.status.success(), "it was built");
+        let left = listed.contains("disk.raw") || self.output().join("disk.raw").exists();
+        ensure!(!left, "something was left behind: {listed}");
+        Ok(said.into_owned())
     }
 }
 

@@ -6,6 +6,7 @@ mod boot;
 mod building;
 mod configuration;
 mod containers;
+mod disks;
 mod down;
 mod engine;
 mod faults;
