@@ -206,7 +206,7 @@ impl Machine {
             Event::FileChanged => self.files_changed(),
             Event::Connected => self.take_callers(),
             Event::Caller(id) => self.caller_ready(id, state),
-            Event::Key(place) => self.key_pressed(place),
+            Event::Key(number) => self.key_pressed(number),
             Event::Signalled => self.take_signals(),
             Event::Woken => self.drain_wake(),
         }
@@ -250,9 +250,10 @@ impl Machine {
     }
 
     fn open_keys(&mut self) {
-        self.keys = Keys::open();
-        for (place, fd) in self.keys.descriptors() {
-            let _ = self.epoll.add(fd, Event::Key(place).token(), epoll::READ);
+        for number in self.keys.look() {
+            if let Some(fd) = self.keys.descriptor(number) {
+                let _ = self.epoll.add(fd, Event::Key(number).token(), epoll::READ);
+            }
         }
     }
 
@@ -265,8 +266,8 @@ impl Machine {
         }
     }
 
-    fn key_pressed(&mut self, place: u16) {
-        if !self.keys.pressed(place) {
+    fn key_pressed(&mut self, number: u16) {
+        if !self.keys.pressed(number) {
             return;
         }
         // logind has its own, configurable answer to the key.

@@ -1,7 +1,8 @@
 //! The power button, for when logind does not look after it: input devices that have KEY_POWER.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::Read;
+use std::io::{self, Read};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::OpenOptionsExt;
 
@@ -13,43 +14,53 @@ const NONBLOCK: i32 = 0o4000;
 /// struct input_event: two words of time, type, code, value.
 const EVENT: usize = size_of::<usize>() * 2 + 8;
 
-/// The devices that are open.
+/// The devices that are open, by the number of their node.
 #[derive(Debug, Default)]
-pub struct Keys(Vec<File>);
+pub struct Keys(BTreeMap<u16, File>);
 
 impl Keys {
-    /// Looks for devices in sysfs and opens the ones with the key.
-    pub fn open() -> Self {
-        let Ok(entries) = fs::read_dir("/sys/class/input") else { return Self::default() };
+    /// Looks for devices in sysfs and opens those with the key that are not open yet; their numbers. One that is open
+    /// stays so: what it has to say would be lost with its descriptor.
+    pub fn look(&mut self) -> Vec<u16> {
+        let Ok(entries) = fs::read_dir("/sys/class/input") else { return Vec::new() };
         let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
-        let events = names.filter(|name| name.starts_with("event"));
-        let with_key = events.filter(|name| {
-            let path = format!("/sys/class/input/{name}/device/capabilities/key");
-            fs::read_to_string(path).is_ok_and(|bits| has_key(&bits, KEY_POWER))
-        });
-        let open = |name: String| {
-            fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(format!("{DEVICES}/{name}")).ok()
+        let numbers: Vec<u16> = names.filter_map(|name| name.strip_prefix("event")?.parse().ok()).collect();
+        let new = numbers.into_iter().filter(|number| !self.0.contains_key(number) && is_power_key(*number));
+        let open = |number| {
+            let path = format!("{DEVICES}/event{number}");
+            Some((number, fs::OpenOptions::new().read(true).custom_flags(NONBLOCK).open(path).ok()?))
         };
-        Self(with_key.filter_map(open).collect())
+        let new: Vec<(u16, File)> = new.filter_map(open).collect();
+        let numbers = new.iter().map(|(number, _)| *number).collect();
+        self.0.extend(new);
+        numbers
     }
 
-    pub fn descriptors(&self) -> impl Iterator<Item = (u16, BorrowedFd<'_>)> {
-        self.0.iter().enumerate().map(|(place, file)| (place as u16, file.as_fd()))
+    pub fn descriptor(&self, number: u16) -> Option<BorrowedFd<'_>> {
+        self.0.get(&number).map(AsFd::as_fd)
     }
 
-    /// Reads what a device has to say; whether the power key went down.
-    pub fn pressed(&mut self, place: u16) -> bool {
-        let Some(device) = self.0.get_mut(usize::from(place)) else { return false };
+    /// Reads what a device has to say; whether the power key went down. One that is gone is closed.
+    pub fn pressed(&mut self, number: u16) -> bool {
+        let Some(device) = self.0.get_mut(&number) else { return false };
         let mut pressed = false;
         let mut buffer = [0; EVENT * 16];
-        while let Ok(count) = device.read(&mut buffer) {
-            if count == 0 {
-                break;
+        loop {
+            match device.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => pressed |= buffer[..count].chunks_exact(EVENT).any(is_press),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return pressed,
+                Err(_) => break,
             }
-            pressed |= buffer[..count].chunks_exact(EVENT).any(is_press);
         }
+        self.0.remove(&number);
         pressed
     }
+}
+
+fn is_power_key(number: u16) -> bool {
+    let path = format!("/sys/class/input/event{number}/device/capabilities/key");
+    fs::read_to_string(path).is_ok_and(|bits| has_key(&bits, KEY_POWER))
 }
 
 fn is_press(event: &[u8]) -> bool {

@@ -120,11 +120,13 @@ fn open(path: &Path) -> Result<File, Error> {
     })
 }
 
-/// What the buses say of the devices that are there, and the processor of itself.
+/// What the buses say of the devices that are there, and what input devices and the processor, on no bus, say of
+/// themselves.
 fn devices() -> Vec<String> {
     let list = |path: PathBuf| fs::read_dir(path).into_iter().flatten().flatten().map(|entry| entry.path());
     let on_buses = list("/sys/bus".into()).flat_map(|bus| list(bus.join("devices")));
-    let paths = on_buses.map(|device| device.join("modalias")).chain([PathBuf::from(PROCESSOR)]);
+    let found = on_buses.chain(list("/sys/class/input".into()));
+    let paths = found.map(|device| device.join("modalias")).chain([PathBuf::from(PROCESSOR)]);
     let devices: BTreeSet<String> = paths.filter_map(|path| fs::read_to_string(path).ok()).collect();
     devices.iter().map(|text| text.trim().to_owned()).collect()
 }

@@ -66,12 +66,13 @@ fn boot(vm: &mut Vm) -> Result<Boot> {
     Ok(Boot { ready, ready_cpu, banner, banner_cpu })
 }
 
-/// The forwarded port takes connections at once; only the machine's sshd says something.
+/// The forwarded port takes connections at once; only the machine's sshd says something. A connection that comes before
+/// the machine has its address is given up soon: QEMU's network tries it again only after six seconds.
 fn wait_for_banner(port: u16, patience: Duration) -> Result<()> {
     let until = Instant::now() + patience;
     while Instant::now() < until {
         let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-        stream.set_read_timeout(Some(Duration::from_secs(30)))?;
+        stream.set_read_timeout(Some(Duration::from_millis(1500)))?;
         let mut banner = [0; 4];
         if stream.read_exact(&mut banner).is_ok() && banner == *b"SSH-" {
             return Ok(());
