@@ -62,10 +62,8 @@ impl Derived {
         );
         put(&self.folder.join(name).with_extension("toml"), image.as_bytes())?;
         let arch = Arch::host();
-        for (from, to) in [(format!("base.{arch}.lock"), format!("{name}.{arch}.lock")), {
-            let tools = format!("tools.{arch}.lock");
-            (tools.clone(), tools)
-        }] {
+        let (base, tools) = (format!("base.{arch}.lock"), format!("tools.{arch}.lock"));
+        for (from, to) in [(&base, &format!("{name}.{arch}.lock")), (&tools, &tools)] {
             let from = checkout.join("images").join(from);
             let lock = fs::read(&from).with_context(|| format!("read {}", from.display()))?;
             put(&self.folder.join(to), &lock)?;

@@ -60,7 +60,8 @@ fn boots_and_takes_people_in() -> Result<()> {
         ensure!(described.contains("method GetMachine"), "{described}");
         let call = "varlinkctl call /run/ashlar/control io.ashlar.Control.Shutdown '{\"how\": \"kexec\"}'";
         let ran = vm.try_run(call)?;
-        ensure!(ran.code != 0 && vm.status()?.state == "running", "{ran:?}");
+        ensure!(ran.code != 0 && format!("{ran:?}").contains("no kernel is loaded"), "{ran:?}");
+        ensure!(vm.status()?.state == "running", "it goes down all the same");
         Ok(())
     });
     promises.check("an ordinary command's exit code comes back", || {

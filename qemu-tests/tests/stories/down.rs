@@ -21,6 +21,13 @@ fn every_way_down_is_clean() -> Result<()> {
 
     vm.start()?;
     vm.wait_ready()?;
+    promises.check("the power button is heard as soon as the machine is ready", || {
+        vm.press_power()?;
+        vm.wait_off()
+    });
+
+    vm.start()?;
+    vm.wait_ready()?;
     promises.check("Ctrl-Alt-Del reboots", || {
         vm.qmp()?.press(&["ctrl", "alt", "delete"])?;
         vm.wait_off()
@@ -48,7 +55,7 @@ fn every_way_down_is_clean() -> Result<()> {
     });
     promises.check("the journal has every boot", || {
         let boots = vm.root("journalctl --no-pager -q --list-boots")?;
-        ensure!(boots.lines().filter(|line| !line.contains("BOOT ID")).count() == 4, "{boots}");
+        ensure!(boots.lines().filter(|line| !line.contains("BOOT ID")).count() == 5, "{boots}");
         Ok(())
     });
     promises.check("os poweroff switches off", || {
