@@ -287,10 +287,7 @@ impl Machine {
         let ways = [Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Halt, Shutdown::Kexec];
         let how = ways.into_iter().find(|how| crate::core::target_of(*how) == self.core.graph.name(named));
         let id = match how.filter(|_| kind == JobKind::Start) {
-            Some(how) => {
-                super::down::possible(how)?;
-                self.core.go_down(how)?
-            }
+            Some(how) => self.queue_down(how)?,
             None => self.core.enqueue(unit, kind, mode)?,
         };
         self.going_down = self.going_down.or(how.filter(|_| kind == JobKind::Start));
@@ -363,8 +360,7 @@ impl Machine {
 
     fn shut_down(&mut self, id: u32, how: Shutdown) -> Result<Reply, Refusal> {
         let uid = self.caller(id).uid;
-        super::down::possible(how)?;
-        if let Err(refusal) = self.core.go_down(how) {
+        if let Err(refusal) = self.queue_down(how) {
             self.log.say(log::ERROR, None, &format!("cannot go down: {refusal}"));
             return Err(refusal);
         }

@@ -33,10 +33,19 @@ const PHASES: [Phase; 4] = [
 impl Machine {
     /// Begins to go down.
     pub(super) fn go_down(&mut self, how: Shutdown, who: &str) {
-        match self.core.go_down(how) {
+        match self.queue_down(how) {
             Ok(_) => self.begin_down(how, who),
             Err(refusal) => self.log.say(log::ERROR, None, &format!("cannot go down: {refusal}")),
         }
+    }
+
+    /// Queues the way down; its job. One that the kernel would refuse is refused while everything still runs.
+    pub(super) fn queue_down(&mut self, how: Shutdown) -> Result<u32, Refusal> {
+        let is_loaded = || fs::read_to_string(KEXEC_LOADED).is_ok_and(|text| text.trim() == "1");
+        if how == Shutdown::Kexec && !is_loaded() {
+            return Err(Refusal::Failed { reason: "no kernel is loaded to go on with: reboot instead".to_owned() });
+        }
+        self.core.go_down(how)
     }
 
     pub(super) fn begin_down(&mut self, how: Shutdown, who: &str) {
@@ -77,16 +86,6 @@ impl Machine {
             std::thread::sleep(PATIENCE);
         }
     }
-}
-
-/// A way down that the kernel would refuse is refused while everything still runs.
-pub(super) fn possible(how: Shutdown) -> Result<(), Refusal> {
-    let loaded = fs::read_to_string(KEXEC_LOADED).is_ok_and(|text| text.trim() == "1");
-    if how == Shutdown::Kexec && !loaded {
-        let reason = "no kernel is loaded to go on with: load one by kexec_file_load(2), or reboot".to_owned();
-        return Err(Refusal::Failed { reason });
-    }
-    Ok(())
 }
 
 fn word(how: Shutdown) -> &'static str {
