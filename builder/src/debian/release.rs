@@ -185,7 +185,7 @@ fn parse(suite: &str, text: &str) -> Result<Unjudged, String> {
     let read = paragraphs(&text).next().ok_or("it is empty")?;
     let paragraph = read.map_err(|e: control::Error| e.to_string())?;
     let field = |name: &str| paragraph.get(name).ok_or_else(|| format!("it has no {name}"));
-    let date = |text: &str| Date::from_release(text).map_err(|e: date::Error| e.to_string());
+    let date = |text: &str| date::from_release(text).map_err(|e: date::Error| e.to_string());
     let mut files = HashMap::new();
     field("SHA256")?;
     for line in paragraph.lines("SHA256") {

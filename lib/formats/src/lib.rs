@@ -11,10 +11,14 @@
 
 pub mod cpio;
 mod crc32;
+#[cfg(feature = "tuf")]
+pub mod date;
 pub mod erofs;
 pub mod fat;
 mod field;
 pub mod gpt;
 pub mod pe;
+#[cfg(feature = "tuf")]
+pub mod tuf;
 pub mod uuid;
 pub mod verity;

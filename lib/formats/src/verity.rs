@@ -109,7 +109,7 @@ impl Superblock {
     }
 
     /// Blocks of each level, the root's side first.
-    fn levels(&self) -> Vec<u64> {
+    pub fn levels(&self) -> Vec<u64> {
         let above = |blocks: &u64| (*blocks > 1).then(|| blocks.div_ceil(DIGESTS_IN_BLOCK));
         let mut levels: Vec<u64> =
             std::iter::successors(Some(self.data_blocks.div_ceil(DIGESTS_IN_BLOCK)), above).collect();

@@ -1,0 +1,49 @@
+//! What our own targets are called, and what is said about a release beside them. It stands in the targets' file itself, so
+//! that a device decides without fetching anything more.
+
+use serde::{Deserialize, Serialize};
+
+use crate::date::Date;
+
+/// The files of a release.
+pub const FILES: [&str; 3] = ["root.erofs", "root.verity", "ashlar.efi"];
+
+/// A target's name: `base/x86_64/0.2.0/root.erofs`.
+pub fn target_name(image: &str, arch: &str, version: &str, file: &str) -> String {
+    format!("{image}/{arch}/{version}/{file}")
+}
+
+/// `custom.release` of the target `root.verity`: the tree pins the root, and the UKI names its root hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Release {
+    /// Name of the image.
+    pub image: String,
+    /// Architecture by the kernel's name.
+    pub arch: String,
+    /// Version.
+    pub version: String,
+    /// When it was published.
+    pub date: Date,
+    /// Root hash in hexadecimal digits.
+    pub root_hash: String,
+    /// Who gets it.
+    pub channels: Vec<String>,
+    /// The oldest version that can be left for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub minimum: Option<String>,
+    /// For people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub notes: String,
+    /// Why nobody should install it any more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<String>,
+}
+
+/// `custom.patch` of a target that makes a root image of another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Patch {
+    /// Version of the base.
+    pub from: String,
+    /// Root hash of the base, in hexadecimal digits.
+    pub from_root_hash: String,
+}
