@@ -86,13 +86,13 @@ impl Client {
     }
 }
 
-fn check_range(answer: &Answer, first: u64, last: u64, total: u64) -> Result<(), Cause> {
+pub(crate) fn check_range(answer: &Answer, first: u64, last: u64, total: u64) -> Result<(), Cause> {
     let want = format!("bytes {first}-{last}/{total}");
     let got = answer.content_range.clone().unwrap_or_default();
     if got == want { Ok(()) } else { Err(Cause::Range { got, want }) }
 }
 
-fn check_length(answer: &Answer, want: u64) -> Result<(), Cause> {
+pub(crate) fn check_length(answer: &Answer, want: u64) -> Result<(), Cause> {
     match answer.length {
         Some(got) if got != want => Err(Cause::Size { got, want }),
         _ => Ok(()),

@@ -71,6 +71,9 @@ pub enum Cause {
         /// What the answer must be.
         want: String,
     },
+    /// Whoever asked takes no more.
+    #[error("hand the content over: {0}")]
+    NotTaken(io::Error),
     /// The local file could not be read or written.
     #[error("write {file}: {source}")]
     File {
@@ -99,6 +102,11 @@ impl Cause {
 impl Error {
     pub(crate) fn new(url: &str, cause: Cause) -> Self {
         Self { path: path_of(url), cause }
+    }
+
+    /// Whether the server answered with something else than the part that was asked for.
+    pub fn has_no_ranges(&self) -> bool {
+        matches!(self.cause, Cause::Range { .. } | Cause::Status(416))
     }
 
     /// The HTTP status, where the server answered one that is not success.

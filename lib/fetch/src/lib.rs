@@ -14,6 +14,7 @@ mod download;
 mod error;
 mod names;
 mod pace;
+mod part;
 
 pub use cache::Cache;
 pub use client::{Client, Policy};
