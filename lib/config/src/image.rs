@@ -40,6 +40,10 @@ pub struct Image {
     pub kernel: Kernel,
     /// The disk.
     pub disk: Disk,
+    /// File of the publisher's root, whose releases the image takes. Of the machine that builds, so it does not ship: what
+    /// it holds does.
+    #[serde(skip)]
+    pub update_root: Option<Named>,
 }
 
 /// A name and where it was written, for errors: only the name ships.

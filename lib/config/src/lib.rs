@@ -3,11 +3,13 @@
 //!
 //! Pure: text in, values or an [`Error`] out. Reading files, downloading and applying happen elsewhere.
 
+pub mod boot_entry;
 pub mod error;
 pub mod image;
 pub mod machine;
 pub mod nearest;
 pub mod quantity;
 pub mod unit;
+pub mod version;
 
 pub use error::Error;

@@ -35,6 +35,8 @@ pub struct ImageFile {
     pub kernel: KernelFile,
     /// The disk.
     pub disk: DiskFile,
+    /// Updates.
+    pub update: UpdateFile,
 }
 
 /// `[kernel]`
@@ -62,6 +64,15 @@ pub struct DiskFile {
     pub esp_size: Option<Size>,
     /// Each of the two root partitions; 1G if no file says.
     pub slot_size: Option<Size>,
+}
+
+/// `[update]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct UpdateFile {
+    /// The publisher's first root, `1.root.json` of `ashlar keys new`, relative to this file's folder; without one the
+    /// image takes no updates.
+    pub root: Option<Spanned<String>>,
 }
 
 impl ImageFile {

@@ -37,6 +37,7 @@ struct Gathered {
     kernel: Kernel,
     esp_size: Option<Size>,
     slot_size: Option<Size>,
+    update_root: Option<Named>,
     /// Files that are in already: two that inherit from a third do not repeat it.
     seen: Vec<String>,
 }
@@ -95,6 +96,8 @@ impl Gathered {
         append(&mut self.kernel.aarch64, written.kernel.aarch64);
         self.esp_size = written.disk.esp_size.or(self.esp_size);
         self.slot_size = written.disk.slot_size.or(self.slot_size);
+        let root = written.update.root.map(named).map(|root| Named { name: beside(file, &root.name), ..root });
+        self.update_root = root.or(self.update_root.take());
     }
 
     fn finish(mut self, file: &str) -> Result<Image, Error> {
@@ -132,6 +135,7 @@ impl Gathered {
             unit_folders: unique(self.unit_folders),
             kernel: self.kernel,
             disk: Disk { esp_size, slot_size },
+            update_root: self.update_root,
         })
     }
 }

@@ -24,6 +24,14 @@ pub(super) fn server(text: &str) -> Result<(), String> {
     host(text).or_else(|_| name::host(text)).map_err(|_| format!("`{text}` is no name or address of a server"))
 }
 
+/// `https://updates.example.net/ashlar`.
+pub(super) fn web(text: &str) -> Result<(), String> {
+    let rest = text.strip_prefix("https://").or(text.strip_prefix("http://"));
+    let holds =
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(|c: char| c.is_whitespace() || c.is_control()));
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no address that begins with https:// or http://"))
+}
+
 /// `52:54:00:12:34:56`.
 pub(super) fn hardware(text: &str) -> Result<(), String> {
     let octet = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -48,6 +56,7 @@ mod tests {
         check(network, &["192.0.2.7/24", "2001:db8::1/64"], &["", "192.0.2.7", "192.0.2.7/33", "x/1", "1.2.3.4/+1 "]);
         check(host, &["192.0.2.7", "::1"], &["", "a", "1.2.3", "1.2.3.4/8"]);
         check(server, &["ntp.example.net", "::1"], &["", "a b", "a\nb"]);
+        check(web, &["https://a/b", "http://10.0.2.2:8080"], &["", "a", "ftp://a", "https://", "http://a b"]);
         check(hardware, &["52:54:00:12:34:56"], &["", "52:54:00:12:34", "52:54:00:12:34:5g", "525400123456"]);
     }
 }

@@ -39,6 +39,13 @@ pub(super) fn zone(text: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("`{text}` is no time zone; write it like Europe/Vienna or UTC"))
 }
 
+/// A channel of updates.
+pub(super) fn channel(text: &str) -> Result<(), String> {
+    let holds = (1..=64).contains(&text.len())
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"_-.".contains(&byte));
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no channel's name; write it like stable"))
+}
+
 /// A kernel module's name.
 pub(super) fn module(text: &str) -> Result<(), String> {
     let holds = (1..=64).contains(&text.len())
@@ -74,6 +81,7 @@ mod tests {
         check(host, &["web-1", "a", "web-1.example.net", "9"], &["", "-a", "a-", "a..b", "a_b", "a b", &long, "é"]);
         check(user, &["core", "_a-1"], &["", "Core", "1a", "a:b", "a\nb", "root x", &long]);
         check(zone, &["UTC", "Europe/Vienna", "Etc/GMT+1"], &["", "/UTC", "../x", "Europe/", "a b"]);
+        check(channel, &["stable", "beta-2"], &["", "a b", "a/b"]);
         check(module, &["br_netfilter", "nf-x"], &["", "-r", "a/b", "a b"]);
         check(
             sysctl,

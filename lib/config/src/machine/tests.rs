@@ -33,6 +33,9 @@ fn everything() {
         modules = "br_netfilter"
         [console]
         autologin = "core"
+        [update]
+        source = "https://updates.example.net"
+        channel = "beta"
         [[network]]
         name = "en*"
         address = "192.0.2.7/24"
@@ -54,6 +57,8 @@ fn everything() {
     assert_eq!(values(&machine.time_servers), ["ntp.example.net", "192.0.2.1"]);
     assert_eq!(values(&machine.modules), ["br_netfilter"]);
     assert_eq!(machine.autologin.map(|user| user.value).as_deref(), Some("core"));
+    let update = (machine.update_source.unwrap().value, machine.update_channel.unwrap().value);
+    assert_eq!(update, ("https://updates.example.net".into(), "beta".into()));
     let first = "[Match]\nName=en*\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=no\nAddress=192.0.2.7/24\n\
                  Gateway=192.0.2.1\nDNS=192.0.2.2\nDNS=2001:db8::2\nDomains=example.net example.org\n";
     assert_eq!(machine.networks[0].to_networkd(), first);
