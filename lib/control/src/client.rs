@@ -1,18 +1,22 @@
-//! A blocking client of PID 1's socket.
+//! A blocking client of PID 1's socket; `updater` is that of the updater's.
 //!
 //! One call at a time on a connection. Not here: who may call what, which PID 1 decides, and what is said to people,
 //! which is the caller's: refusals come as [`Refusal`] in PID 1's own words.
 
 mod connection;
+mod updater;
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use crate::SOCKET;
+use serde_json::json;
+
 use crate::message::{Event, JobKind, Method, Refusal, Reply};
 use crate::status::{Job, Machine, Unit};
-use connection::Connection;
+use crate::{INTERFACE, SOCKET, update};
+use connection::{Answer, Connection};
+pub use updater::Updater;
 
 /// A connection to PID 1.
 #[derive(Debug)]
@@ -32,17 +36,20 @@ pub enum Error {
         source: io::Error,
     },
     /// The connection broke.
-    #[error("talk to PID 1")]
+    #[error("talk over the socket")]
     Talk(#[from] io::Error),
-    /// PID 1 hung up before it answered.
-    #[error("PID 1 hung up without an answer")]
+    /// The other side hung up before it answered.
+    #[error("the other side hung up without an answer")]
     HungUp,
     /// An answer that is none.
-    #[error("PID 1's answer is not understood: {0}")]
+    #[error("the answer is not understood: {0}")]
     Strange(String),
     /// PID 1 says no.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// The updater does.
+    #[error(transparent)]
+    NotUpdated(#[from] update::Refusal),
 }
 
 /// What became of a job.
@@ -90,7 +97,7 @@ impl Client {
     /// # Errors
     /// The connection broke.
     pub fn send(&mut self, method: &Method, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
-        self.connection.send(method, descriptors)
+        self.connection.send(INTERFACE, method, matches!(method, Method::Watch {}), descriptors)
     }
 
     /// Waits for an answer.
@@ -98,7 +105,7 @@ impl Client {
     /// # Errors
     /// The connection broke, or PID 1 refuses.
     pub fn receive(&mut self) -> Result<Reply, Error> {
-        self.connection.receive()
+        reply(self.connection.receive()?)
     }
 
     /// The machine on one screen.
@@ -188,6 +195,13 @@ impl Iterator for Events {
             Err(error) => Some(Err(error)),
         }
     }
+}
+
+fn reply(answer: Answer) -> Result<Reply, Error> {
+    answer.read(INTERFACE, |name, parameters| {
+        let refusal = serde_json::from_value(json!({ "error": name, "parameters": parameters }));
+        refusal.ok().map(Error::Refused)
+    })
 }
 
 fn strange(reply: &Reply) -> Error {

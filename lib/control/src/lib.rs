@@ -1,4 +1,4 @@
-//! The messages on PID 1's socket, `/run/ashlar/control`, and a blocking client.
+//! The messages on PID 1's socket, `/run/ashlar/control`, and on the updater's, and a blocking client of both.
 //!
 //! Framing and introspection are Varlink's (JSON objects, each ended by a NUL byte; varlink.org), so that
 //! `varlinkctl` works. File descriptors travel as SCM_RIGHTS beside the message that speaks of them.
@@ -8,6 +8,7 @@
 pub mod client;
 pub mod message;
 pub mod status;
+pub mod update;
 
 /// Where PID 1 listens.
 pub const SOCKET: &str = "/run/ashlar/control";

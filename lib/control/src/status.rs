@@ -26,6 +26,9 @@ pub struct Machine {
     pub unwell: Vec<Unit>,
     /// What is wrong with the machine's configuration, a sentence each.
     pub problems: Vec<String>,
+    /// `committed`: this version stays; `trial`: its services have yet to be well for a while; `condemned`: it did not
+    /// pass and runs for want of another; `unknown`: nobody has looked.
+    pub commit: String,
 }
 
 /// One unit.

@@ -7,11 +7,12 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::Error;
-use crate::message::{Method, Refusal, Reply};
-use crate::{INTERFACE, MESSAGE_LIMIT};
+use crate::MESSAGE_LIMIT;
 
 /// Standard input, output and error.
 const DESCRIPTOR_LIMIT: usize = 3;
@@ -27,11 +28,18 @@ impl Connection {
         Ok(Self { stream: UnixStream::connect(path)?, input: Vec::new() })
     }
 
-    pub(super) fn send(&mut self, method: &Method, descriptors: &[BorrowedFd<'_>]) -> Result<(), Error> {
+    /// Sends a call of an interface; `more`: several replies are taken.
+    pub(super) fn send(
+        &mut self,
+        interface: &str,
+        method: &impl Serialize,
+        more: bool,
+        descriptors: &[BorrowedFd<'_>],
+    ) -> Result<(), Error> {
         let mut call = json!(method);
         let name = call["method"].as_str().unwrap_or_default();
-        call["method"] = format!("{INTERFACE}.{name}").into();
-        if matches!(method, Method::Watch {}) {
+        call["method"] = format!("{interface}.{name}").into();
+        if more {
             call["more"] = true.into();
         }
         let mut bytes = call.to_string().into_bytes();
@@ -57,7 +65,7 @@ impl Connection {
         Ok(rustix::io::retry_on_intr(|| sendmsg(&self.stream, &parts, &mut beside, SendFlags::NOSIGNAL))?)
     }
 
-    pub(super) fn receive(&mut self) -> Result<Reply, Error> {
+    pub(super) fn receive(&mut self) -> Result<Answer, Error> {
         let mut buffer = [0; 16 << 10];
         let mut looked_at = 0;
         let end = loop {
@@ -86,16 +94,33 @@ impl AsFd for Connection {
     }
 }
 
-/// An answer: a reply, a refusal, or an error of Varlink's own.
-pub(super) fn understand(bytes: &[u8]) -> Result<Reply, Error> {
-    let strange = |error: serde_json::Error| Error::Strange(error.to_string());
+/// An answer: a reply, or a refusal by its name.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub parameters: Value,
+    pub error: Option<String>,
+}
+
+pub(super) fn understand(bytes: &[u8]) -> Result<Answer, Error> {
     let mut answer: Value = serde_json::from_slice(bytes).map_err(strange)?;
     let parameters = answer.get_mut("parameters").map_or_else(|| json!({}), Value::take);
-    let Some(error) = answer["error"].as_str() else { return serde_json::from_value(parameters).map_err(strange) };
-    let ours = error.strip_prefix(INTERFACE).and_then(|name| name.strip_prefix('.'));
-    let refusal = ours.map(|name| serde_json::from_value::<Refusal>(json!({"error": name, "parameters": parameters})));
-    match refusal {
-        Some(Ok(refusal)) => Err(Error::Refused(refusal)),
-        _ => Err(Error::Strange(format!("{error} {parameters}"))),
+    Ok(Answer { parameters, error: answer["error"].as_str().map(str::to_owned) })
+}
+
+impl Answer {
+    /// The reply, or what `refusal` makes of the error that is the interface's own.
+    pub(super) fn read<R: DeserializeOwned>(
+        self,
+        interface: &str,
+        refusal: impl FnOnce(&str, &Value) -> Option<Error>,
+    ) -> Result<R, Error> {
+        let Some(error) = self.error else { return serde_json::from_value(self.parameters).map_err(strange) };
+        let ours = error.strip_prefix(interface).and_then(|name| name.strip_prefix('.'));
+        let refused = ours.and_then(|name| refusal(name, &self.parameters));
+        Err(refused.unwrap_or_else(|| Error::Strange(format!("{error} {}", self.parameters))))
     }
+}
+
+fn strange(error: serde_json::Error) -> Error {
+    Error::Strange(error.to_string())
 }

@@ -65,7 +65,7 @@ fn events_until_it_hangs_up() {
 #[test]
 fn strange_answers() {
     let check = |answer: &str, expect: &str| {
-        let error = connection::understand(answer.as_bytes()).unwrap_err().to_string();
+        let error = connection::understand(answer.as_bytes()).and_then(reply).unwrap_err().to_string();
         assert!(error.contains(expect), "{answer}: {error}");
     };
     check("nothing", "not understood");
