@@ -1,0 +1,35 @@
+//! `updater commit`: PID 1 has judged a version on trial, and what follows stands on the disk: the entry loses its counter,
+//! or its tries. Doing it twice does no harm.
+
+use std::fs;
+use std::path::Path;
+
+use ashlar_control::update::{Version, What};
+
+use crate::boot::Boot;
+use crate::error::{Error, at};
+use crate::esp::Esp;
+use crate::record::{FOLDER, Record};
+
+const VERDICT: &str = "/run/ashlar/verdict";
+
+/// The verb.
+pub fn main() -> Result<(), Error> {
+    let verdict = fs::read_to_string(VERDICT).map_err(at("read", VERDICT))?;
+    let boot = Boot::read()?;
+    let esp = Esp::mount(&boot)?;
+    let missing = || Error::Machine(format!("the EFI system partition has no entry of version {}", boot.version));
+    let entry = esp.entry(&boot.version)?.ok_or_else(missing)?;
+    let good = verdict.starts_with("good");
+    // The boot entry counts; what is remembered of it comes after.
+    esp.rename(&entry, &if good { entry.blessed() } else { entry.bad() })?;
+    drop(esp);
+    let mut record = Record::open(Path::new(FOLDER))?;
+    let version = Version { version: boot.version.clone(), root_hash: boot.root_hash.clone() };
+    if !good {
+        return record.condemn(version, "", verdict.lines().nth(1).unwrap_or_default());
+    }
+    record.state.pending.take_if(|pending| *pending == version);
+    record.state.condemned.retain(|condemned| condemned.version != version);
+    record.note(What::Committed, &boot.version, "", "")
+}

@@ -1,0 +1,244 @@
+//! An upgrade, from the question whether there is one to the boot entry. Each step is possible again after a cut at any
+//! place: what was written is found and left, and the entry comes last.
+
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use ashlar_config::boot_entry::BootEntry;
+use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
+use ashlar_formats::date::Date;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use crate::blocks::Transfer;
+use crate::boot::{self, ARCH, Boot, Image};
+use crate::device::{BLOCK, Buffer, Device};
+use crate::error::{Error, at};
+use crate::esp::Esp;
+use crate::offer::{Offer, Wish, choose, offers};
+use crate::record::{FOLDER, Record};
+use crate::slot::{Slot, Slots};
+use crate::source::{Folder, Http, Source};
+use crate::tree::{self, Tree};
+use crate::trust;
+
+/// The root that the image brought.
+const ANCHOR: &str = "/usr/share/ashlar/update/root.json";
+/// The machine's settings, as provision left them.
+const SETTINGS: &str = "/run/ashlar/update.json";
+const CHANNEL: &str = "stable";
+/// What was verified, below the record.
+const METADATA: &str = "metadata";
+
+/// What the machine's configuration says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+struct Settings {
+    source: Option<String>,
+    channel: Option<String>,
+}
+
+/// Told of what is done, and how far it is.
+pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
+
+/// Takes the next version, as far as is asked for. A folder that was passed is read instead of a source.
+pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_>) -> Result<Outcome, Error> {
+    let settings = settings();
+    let source = source(request, folder, &settings)?;
+    let boot = Boot::read()?;
+    let busy = || Error::Held("another upgrade is at work, or a way back: wait until it has ended".to_owned());
+    let mut record = Record::try_open(Path::new(FOLDER))?.ok_or_else(busy)?;
+    settle(&boot, &mut record)?;
+    progress(Stage::Trust, 0, 0);
+    let Some(offer) = next(request, &settings, source.as_ref(), &boot)? else {
+        return Ok(Outcome::Current { version: boot.version, waits: false });
+    };
+    let known = Version { version: offer.release.version.clone(), root_hash: offer.release.root_hash.clone() };
+    match request.until {
+        Until::Check => return Ok(Outcome::Available(plan(&offer, &boot, None))),
+        Until::Plan => return bring(request, source.as_ref(), &offer, &boot, progress),
+        Until::Download | Until::Switch => may_begin(&boot, &record, &known, request.retry)?,
+    }
+    if record.state.pending.as_ref() == Some(&known) {
+        return Ok(Outcome::Current { version: known.version, waits: true });
+    }
+    let result = bring(request, source.as_ref(), &offer, &boot, progress);
+    match &result {
+        Ok(Outcome::Switched(_)) => {
+            record.state.condemned.retain(|condemned| condemned.version != known);
+            record.state.pending = Some(known.clone());
+            record.note(What::Installed, &known.version, &boot.version, "")?;
+        }
+        Ok(_) => {}
+        Err(error) => record.note(What::Failed, &known.version, &boot.version, &error.line())?,
+    }
+    result
+}
+
+fn settings() -> Settings {
+    let bytes = fs::read(SETTINGS).unwrap_or_default();
+    serde_json::from_slice(&bytes).unwrap_or_default()
+}
+
+/// The folder that was passed, the address that is said, or the machine's own.
+fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -> Result<Box<dyn Source>, Error> {
+    if let Some(folder) = folder {
+        return Ok(Box::new(Folder::new(folder)));
+    }
+    let missing = || {
+        Error::Request(
+            "this machine has no source of updates: say `[update] source = \"https://…\"` in its machine.toml, or \
+             name one with --from"
+                .to_owned(),
+        )
+    };
+    let base = request.source.as_ref().or(settings.source.as_ref()).ok_or_else(missing)?;
+    Ok(Box::new(Http::new(base)?))
+}
+
+/// The release that comes next, if there is one.
+fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &Boot) -> Result<Option<Offer>, Error> {
+    let anchor = fs::read(ANCHOR).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::Request(
+            "this image trusts no publisher: build it with `[update] root = \"root.json\"`, which `ashlar keys` makes"
+                .to_owned(),
+        ),
+        _ => at("read", ANCHOR)(error),
+    })?;
+    let targets = trust::refresh(&Path::new(FOLDER).join(METADATA), &anchor, source, Date::now())?;
+    let image = Image::read()?;
+    let channel = request.channel.as_deref().or(settings.channel.as_deref()).unwrap_or(CHANNEL);
+    let wish = Wish { running: &boot.version, version: request.version.as_deref(), channel };
+    choose(offers(&targets, &image.name, ARCH), &wish)
+}
+
+/// A rule, or somebody, may say no.
+fn may_begin(boot: &Boot, record: &Record, known: &Version, retry: bool) -> Result<(), Error> {
+    if let Some(why) = &record.state.hold {
+        return Err(Error::Held(format!("upgrades are on hold: {why}; `os hold --off` ends that")));
+    }
+    if boot::is_on_trial() {
+        let running = &boot.version;
+        return Err(Error::Held(format!(
+            "version {running} is on trial itself: wait until it is committed, see `os status`"
+        )));
+    }
+    if let Some(why) = record.condemned(known).filter(|_| !retry) {
+        let version = &known.version;
+        return Err(Error::Held(format!(
+            "version {version} did not stay on this machine: {why}; --retry tries it again"
+        )));
+    }
+    Ok(())
+}
+
+/// What a pending version has come to, where the boot loader alone knows: it had all its tries, and this one runs.
+pub fn settle(boot: &Boot, record: &mut Record) -> Result<(), Error> {
+    let Some(pending) = record.state.pending.clone().filter(|pending| pending.version != boot.version) else {
+        return Ok(());
+    };
+    let entry = Esp::mount(boot)?.entry(&pending.version)?;
+    match entry {
+        Some(entry) if !entry.is_bad() => Ok(()),
+        Some(entry) => {
+            let tries = entry.counter.map_or(0, |(_, failed)| failed);
+            let why = format!("it was started {tries} times and never came as far as being judged");
+            record.condemn(pending, &boot.version, &why)
+        }
+        None => record.condemn(pending, &boot.version, "its boot entry is gone"),
+    }
+}
+
+fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
+    let small = offer.tree.size + offer.uki.size;
+    Plan {
+        from: boot.version.clone(),
+        to: offer.release.version.clone(),
+        root_hash: offer.release.root_hash.clone(),
+        notes: offer.release.notes.clone(),
+        slot: if boot.slot == "a" { "b" } else { "a" }.to_owned(),
+        fetch: transfer.map(|(fetch, _)| fetch + small),
+        reuse: transfer.map(|(_, reuse)| reuse),
+    }
+}
+
+fn bring(
+    request: &Request,
+    source: &dyn Source,
+    offer: &Offer,
+    boot: &Boot,
+    progress: Progress<'_>,
+) -> Result<Outcome, Error> {
+    let slots = Slots::find(boot)?;
+    let tree = fetch_tree(source, offer)?;
+    has_room(&slots.other, offer, &tree)?;
+    let running_tree = Tree::read(&slots.running.tree, boot.root_hash()?)?;
+    let places = tree.places_in(&running_tree);
+    drop(running_tree);
+    let esp = Esp::mount(boot)?;
+    let entry = BootEntry::new(&offer.release.version).on_trial();
+    let leaving: Vec<BootEntry> = esp.entries()?.into_iter().filter(|other| other.version != boot.version).collect();
+    esp.has_room(&entry, &leaving, offer.uki.size)?;
+    let (running, slot) = (Device::open(&slots.running.data)?, Device::open_writable(&slots.other.data)?);
+    let mut compared = |done, total| progress(Stage::Compare, done, total);
+    let transfer = Transfer::plan(&tree, &places, &running, &slot, &mut compared)?;
+    let plan = plan(offer, boot, Some((transfer.fetch_bytes(), transfer.local_bytes())));
+    if request.until == Until::Plan {
+        return Ok(Outcome::Available(plan));
+    }
+    // From here on the other slot holds no version that could be started: its entry has to go first.
+    esp.tidy()?;
+    leaving.iter().try_for_each(|old| esp.remove(old))?;
+    transfer.run(source, &offer.root, &mut |done, total| progress(Stage::Fetch, done, total))?;
+    write_tree(&slots.other, &tree)?;
+    tree.check(&slots.other.data, &mut |done, total| progress(Stage::Verify, done, total))?;
+    Tree::read(&slots.other.tree, offer.root_hash)?;
+    if request.until == Until::Download {
+        return Ok(Outcome::Downloaded(plan));
+    }
+    let mut written = |done, total| progress(Stage::Switch, done, total);
+    esp.install(source, &offer.uki, &entry, offer.root_hash, &mut written)?;
+    Ok(Outcome::Switched(plan))
+}
+
+/// The whole tree, checked twice: it is the file that was signed, and it has the root hash that was.
+fn fetch_tree(source: &dyn Source, offer: &Offer) -> Result<Tree, Error> {
+    if offer.tree.size > tree::LIMIT {
+        return Err(Error::Trust(format!("the hash tree would have {} bytes", offer.tree.size)));
+    }
+    let bytes = source.whole(&offer.tree.path, offer.tree.size)?;
+    let bytes = bytes.ok_or_else(|| Error::Source(format!("{} is not there", offer.tree.path)))?;
+    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    if digest != offer.tree.sha256 {
+        return Err(Error::Trust("the hash tree is not the file that was signed".into()));
+    }
+    let tree = Tree::new(bytes, offer.root_hash)?;
+    if tree.superblock.data_bytes() != offer.root.size {
+        return Err(Error::Trust("the hash tree is one of a root of another size".into()));
+    }
+    Ok(tree)
+}
+
+fn has_room(slot: &Slot, offer: &Offer, tree: &Tree) -> Result<(), Error> {
+    let version = &offer.release.version;
+    for (what, has, needs) in
+        [("root", slot.data_size, offer.root.size), ("hash tree", slot.tree_size, tree.bytes.len() as u64)]
+    {
+        if needs > has {
+            let name = &slot.name;
+            return Err(Error::Machine(format!(
+                "the {what} of version {version} needs {needs} bytes, and slot {name} has {has}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn write_tree(slot: &Slot, tree: &Tree) -> Result<(), Error> {
+    let device = Device::open_writable(&slot.tree)?;
+    let mut buffer = Buffer::new(tree.bytes.len().next_multiple_of(BLOCK));
+    buffer[..tree.bytes.len()].copy_from_slice(&tree.bytes);
+    device.write(&buffer, 0)?;
+    device.sync()
+}

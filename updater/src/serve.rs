@@ -1,0 +1,208 @@
+//! `updater serve`: answers on the socket that PID 1 listens on, and is gone again when nobody asks for a while. Who may
+//! open the socket is a matter of its permissions.
+//!
+//! A call that was begun is ended, also when its caller hangs up: half an upgrade helps nobody.
+
+use std::io::{self, IoSliceMut, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ashlar_control::message::Call;
+use ashlar_control::update::{DEFINITION, INTERFACE, Method, Refusal, Reply, Stage, State};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::boot::Boot;
+use crate::error::{Error, at};
+use crate::record::{FOLDER, Record};
+use crate::{install, record, rollback};
+
+/// The first descriptor that PID 1 passes (sd_listen_fds(3)).
+const FIRST: i32 = 3;
+const LISTENER: &str = "the socket that was passed";
+const VARLINK: &str = "org.varlink.service";
+/// Without a caller for so long there is nothing to do.
+const IDLE: Duration = Duration::from_secs(30);
+/// Longest call.
+const LIMIT: usize = 64 << 10;
+/// How often progress is told at most.
+const PACE: Duration = Duration::from_millis(200);
+
+static CALLERS: AtomicUsize = AtomicUsize::new(0);
+
+/// The verb.
+pub fn main() -> Result<(), Error> {
+    let listener = listener()?;
+    loop {
+        if is_quiet(&listener)? {
+            if CALLERS.load(Ordering::SeqCst) == 0 {
+                return Ok(());
+            }
+            continue;
+        }
+        let (stream, _) = listener.accept().map_err(at("accept on", LISTENER))?;
+        CALLERS.fetch_add(1, Ordering::SeqCst);
+        thread::spawn(move || {
+            // Whoever hangs up has heard enough.
+            let _ = Caller { stream, input: Vec::new(), passed: Vec::new() }.serve();
+            CALLERS.fetch_sub(1, Ordering::SeqCst);
+        });
+    }
+}
+
+/// The socket that was passed.
+fn listener() -> Result<UnixListener, Error> {
+    let passed = std::env::var("LISTEN_FDS").is_ok_and(|count| count == "1");
+    if !passed {
+        return Err(Error::Request("no socket was passed: this is started by PID 1".into()));
+    }
+    let fd: OwnedFd = ashlar_sys::descriptor::adopt(FIRST).map_err(at("take", LISTENER))?;
+    let listener = UnixListener::from(fd);
+    listener.set_nonblocking(false).map_err(at("take", LISTENER))?;
+    Ok(listener)
+}
+
+/// Whether nobody came for a while.
+fn is_quiet(listener: &UnixListener) -> Result<bool, Error> {
+    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+    let patience = Timespec { tv_sec: IDLE.as_secs() as i64, tv_nsec: 0 };
+    match poll(&mut asked, Some(&patience)) {
+        Ok(ready) => Ok(ready == 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(error) => Err(at("wait on", LISTENER)(error.into())),
+    }
+}
+
+/// A connection.
+struct Caller {
+    stream: UnixStream,
+    input: Vec<u8>,
+    /// Descriptors that came with the current call.
+    passed: Vec<OwnedFd>,
+}
+
+impl Caller {
+    fn serve(&mut self) -> io::Result<()> {
+        while let Some(bytes) = self.next_call()? {
+            let passed = self.passed.pop();
+            match serde_json::from_slice::<Call>(&bytes) {
+                Ok(call) => self.answer(&call, passed)?,
+                Err(error) => self.refuse(&Error::Request(format!("this is no call: {error}")).refusal())?,
+            }
+        }
+        Ok(())
+    }
+
+    fn next_call(&mut self) -> io::Result<Option<Vec<u8>>> {
+        let mut buffer = [0; 4096];
+        loop {
+            if let Some(end) = self.input.iter().position(|byte| *byte == 0) {
+                let mut call: Vec<u8> = self.input.drain(..=end).collect();
+                call.pop();
+                return Ok(Some(call));
+            }
+            let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+            let mut beside = RecvAncillaryBuffer::new(&mut space);
+            let parts = &mut [IoSliceMut::new(&mut buffer)];
+            let received = recvmsg(&self.stream, parts, &mut beside, RecvFlags::CMSG_CLOEXEC)?;
+            for message in beside.drain() {
+                if let RecvAncillaryMessage::ScmRights(descriptors) = message {
+                    self.passed.extend(descriptors);
+                }
+            }
+            if received.bytes == 0 || self.input.len() > LIMIT {
+                return Ok(None);
+            }
+            self.input.extend_from_slice(&buffer[..received.bytes]);
+        }
+    }
+
+    fn answer(&mut self, call: &Call, passed: Option<OwnedFd>) -> io::Result<()> {
+        let (interface, name) = call.method.rsplit_once('.').unwrap_or(("", &call.method));
+        if interface == VARLINK {
+            return self.introspect(name, &call.parameters);
+        }
+        let method = Method::deserialize(json!({ "method": name, "parameters": call.parameters }));
+        let done = match method {
+            Ok(method) if interface == INTERFACE => self.carry_out(method, passed),
+            Ok(_) => Err(Error::Request(format!("there is no interface {interface}"))),
+            Err(error) => Err(Error::Request(format!("{}: {error}", call.method))),
+        };
+        match done {
+            Ok(reply) => self.send(&json!({ "parameters": reply })),
+            Err(error) => {
+                eprintln!("{}: {}", call.method, error.line());
+                self.refuse(&error.refusal())
+            }
+        }
+    }
+
+    fn carry_out(&mut self, method: Method, passed: Option<OwnedFd>) -> Result<Reply, Error> {
+        match method {
+            Method::GetState {} => state().map(Reply::State),
+            Method::Hold { reason } => {
+                let mut record = Record::open(Path::new(FOLDER))?;
+                record.state.hold = reason;
+                record.save()?;
+                Ok(Reply::State(record.state))
+            }
+            Method::Rollback { to } => rollback::roll_back(to.as_deref()).map(Reply::Switched),
+            Method::Upgrade { request } => {
+                let folder = passed.filter(|_| request.folder);
+                let mut told: Option<(Stage, Instant)> = None;
+                let mut progress = |stage: Stage, done: u64, total: u64| {
+                    let is_due = told.is_none_or(|(last, when)| last != stage || when.elapsed() >= PACE);
+                    if is_due || done == total {
+                        told = Some((stage, Instant::now()));
+                        let reply = Reply::Progress { stage, done, total };
+                        let _ = self.send(&json!({ "parameters": reply, "continues": true }));
+                    }
+                };
+                install::upgrade(&request, folder, &mut progress).map(Reply::Outcome)
+            }
+        }
+    }
+
+    fn introspect(&mut self, name: &str, parameters: &Value) -> io::Result<()> {
+        let reply = match (name, parameters["interface"].as_str()) {
+            ("GetInfo", _) => json!({ "parameters": {
+                "vendor": "Ashlar", "product": "updater", "version": env!("CARGO_PKG_VERSION"), "url": "",
+                "interfaces": [VARLINK, INTERFACE],
+            } }),
+            ("GetInterfaceDescription", Some(INTERFACE)) => json!({ "parameters": { "description": DEFINITION } }),
+            ("GetInterfaceDescription", interface) => json!({
+                "error": format!("{VARLINK}.InterfaceNotFound"), "parameters": { "interface": interface },
+            }),
+            _ => json!({ "error": format!("{VARLINK}.MethodNotFound"), "parameters": { "method": name } }),
+        };
+        self.send(&reply)
+    }
+
+    fn refuse(&mut self, refusal: &Refusal) -> io::Result<()> {
+        self.send(&json!({ "error": format!("{INTERFACE}.Refused"), "parameters": refusal }))
+    }
+
+    fn send(&mut self, message: &Value) -> io::Result<()> {
+        let mut bytes = message.to_string().into_bytes();
+        bytes.push(0);
+        self.stream.write_all(&bytes)
+    }
+}
+
+/// The record, once what happened since is written down. While somebody works with it, it is what it was before.
+fn state() -> Result<State, Error> {
+    let folder = Path::new(FOLDER);
+    let Some(mut record) = Record::try_open(folder)? else { return Ok(record::read(folder)) };
+    if let Err(error) = Boot::read().and_then(|boot| install::settle(&boot, &mut record)) {
+        // What is remembered can be read all the same.
+        eprintln!("{}", error.line());
+    }
+    Ok(record.state)
+}

@@ -1,0 +1,139 @@
+//! A release's hash tree as the index of its root: which block is whose. It is taken only whole and with the root hash
+//! that was signed; from then on each block is what its leaf says, wherever it came from.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use ashlar_formats::verity::{RootHash, Superblock};
+
+use crate::device::{BLOCK, Buffer, Device, PIECE};
+use crate::error::Error;
+
+const DIGEST: usize = 32;
+/// The tree of a root of 4 GiB; larger ones are none of ours.
+pub const LIMIT: u64 = 34 << 20;
+
+/// A whole tree.
+#[derive(Debug)]
+pub struct Tree {
+    /// What it says of itself.
+    pub superblock: Superblock,
+    /// Superblock and levels.
+    pub bytes: Vec<u8>,
+    leaves: usize,
+}
+
+impl Tree {
+    /// Takes a tree if every block of it follows from the root hash.
+    pub fn new(bytes: Vec<u8>, root: RootHash) -> Result<Self, Error> {
+        let wrong = |what: String| Error::Trust(format!("the hash tree {what}"));
+        let superblock = Superblock::parse(&bytes).map_err(|error| wrong(format!("is none: {error}")))?;
+        if superblock.tree_bytes() != bytes.len() as u64 {
+            return Err(wrong(format!("has {} bytes, not {}", bytes.len(), superblock.tree_bytes())));
+        }
+        // Each hash block's digest stands in the level above; blocks follow each other in the order of their digests.
+        let mut expected = vec![root];
+        let mut place = BLOCK;
+        for blocks in superblock.levels() {
+            let level = &bytes[place..place + blocks as usize * BLOCK];
+            let is_right = |(block, digest): (&[u8], &RootHash)| superblock.digest(block) == *digest;
+            if !level.chunks_exact(BLOCK).zip(&expected).all(is_right) {
+                return Err(wrong("does not have the root hash that was signed".into()));
+            }
+            expected = level.chunks_exact(DIGEST).map(digest).collect();
+            place += level.len();
+        }
+        let leaves = superblock.leaf_offset(0) as usize;
+        Ok(Self { superblock, leaves, bytes })
+    }
+
+    /// The tree of a slot, if it is one of that root hash.
+    pub fn read(path: &Path, root: RootHash) -> Result<Self, Error> {
+        let device = Device::open(path)?;
+        let mut first = Buffer::new(BLOCK);
+        device.read(&mut first, 0)?;
+        let none = |what: String| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
+        let size = Superblock::parse(&first).map_err(|error| none(error.to_string()))?.tree_bytes();
+        if size > LIMIT {
+            return Err(none(format!("it would have {size} bytes")));
+        }
+        let mut bytes = Buffer::new(size as usize);
+        device.read(&mut bytes, 0)?;
+        Self::new(bytes.to_vec(), root).map_err(|error| none(error.to_string()))
+    }
+
+    /// Blocks of data.
+    pub fn blocks(&self) -> usize {
+        self.superblock.data_blocks as usize
+    }
+
+    fn leaf(&self, block: usize) -> RootHash {
+        digest(&self.bytes[self.leaves + block * DIGEST..][..DIGEST])
+    }
+
+    /// Whether these are the bytes of a block.
+    pub fn holds(&self, block: usize, bytes: &[u8]) -> bool {
+        self.superblock.digest(bytes) == self.leaf(block)
+    }
+
+    /// Of each block of ours the one of the other tree that has the same content. Salts have to be the same for that.
+    pub fn places_in(&self, other: &Self) -> Vec<Option<usize>> {
+        let theirs: HashMap<RootHash, usize> = (0..other.blocks()).map(|block| (other.leaf(block), block)).collect();
+        let comparable = self.superblock.salt == other.superblock.salt;
+        (0..self.blocks()).map(|block| theirs.get(&self.leaf(block)).copied().filter(|_| comparable)).collect()
+    }
+
+    /// Reads the data from the medium and compares each byte.
+    pub fn check(&self, data: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
+        let device = Device::open(data)?;
+        let total = self.superblock.data_bytes();
+        let mut buffer = Buffer::new(PIECE);
+        let mut place = 0;
+        while place < total {
+            let length = (total - place).min(buffer.len() as u64) as usize;
+            device.read(&mut buffer[..length], place)?;
+            let first = place as usize / BLOCK;
+            for (block, bytes) in (first..).zip(buffer[..length].chunks_exact(BLOCK)) {
+                if !self.holds(block, bytes) {
+                    let place = data.display();
+                    return Err(Error::Machine(format!("block {block} of {place} reads back as something else")));
+                }
+            }
+            place += length as u64;
+            progress(place, total);
+        }
+        Ok(())
+    }
+}
+
+fn digest(bytes: &[u8]) -> RootHash {
+    let mut digest = [0; DIGEST];
+    digest.copy_from_slice(bytes);
+    RootHash(digest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_formats::uuid::Uuid;
+    use ashlar_formats::verity;
+
+    #[test]
+    fn every_byte_counts() {
+        for blocks in [2usize, 128, 300, 20_000] {
+            let data: Vec<u8> = (0..blocks * BLOCK).map(|n| (n / BLOCK * 7 + n) as u8).collect();
+            let made = verity::build(&data[..], &[5; 32], Uuid([1; 16])).unwrap();
+            let tree = Tree::new(made.bytes.clone(), made.root).unwrap();
+            assert_eq!(tree.blocks(), blocks);
+            assert!(data.chunks_exact(BLOCK).enumerate().all(|(n, block)| tree.holds(n, block)));
+            assert!(!tree.holds(1, &data[..BLOCK]));
+            for at in [BLOCK, made.bytes.len() - 1, made.bytes.len() / 2] {
+                let mut bytes = made.bytes.clone();
+                bytes[at.max(BLOCK)] ^= 1;
+                assert!(Tree::new(bytes, made.root).is_err(), "{blocks} {at}");
+            }
+            assert!(Tree::new(made.bytes[..made.bytes.len() - BLOCK].to_vec(), made.root).is_err());
+            assert!(Tree::new(made.bytes, RootHash([0; 32])).is_err());
+        }
+    }
+}
