@@ -34,6 +34,8 @@ use release::Piece;
 /// What a release is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
+    /// Name of the image.
+    pub image: &'a str,
     /// Architecture.
     pub arch: Arch,
     /// Version: at most 11 characters, so that the boot entry's name stays short enough (see [`esp`]).

@@ -26,6 +26,13 @@ pub enum Command {
     Build(BuildArgs),
     /// Show what is in an image: a folder of `ashlar build`, or any disk.
     Inspect(InspectArgs),
+    /// Make the keys that releases are signed with, or exchange one.
+    #[command(subcommand)]
+    Keys(KeysCommand),
+    /// Add releases to a published folder, or renew its signatures.
+    Publish(PublishArgs),
+    /// Take a release back: nobody installs it any more.
+    Withdraw(WithdrawArgs),
     /// Run a tool in a sandbox; only for `ashlar` itself.
     #[command(hide = true)]
     Sandbox(SandboxArgs),
@@ -95,6 +102,73 @@ pub struct InspectArgs {
     /// Only the expanded units.
     #[arg(long)]
     pub units: bool,
+}
+
+/// `ashlar keys`
+#[derive(Debug, Subcommand)]
+pub enum KeysCommand {
+    /// Make a folder of keys, one for each role, and the first root that images bring. With ASHLAR_KEY_PASSPHRASE set they
+    /// are encrypted.
+    New {
+        /// The folder; keep it away from the machine that serves.
+        folder: PathBuf,
+    },
+    /// Make a new key for a role, and the next root, which is published with the next release.
+    Rotate {
+        /// The folder.
+        folder: PathBuf,
+        /// Whose key: root, timestamp, snapshot or targets.
+        role: crate::publish::RoleName,
+    },
+}
+
+/// Where releases are published, and by whom.
+#[derive(Debug, Args)]
+pub struct ShopArgs {
+    /// The published folder, which any HTTP server serves.
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+    /// Folder of `ashlar keys new`.
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    /// Days until devices stop believing that nothing is held back, unless it is published again by then.
+    #[arg(long, value_name = "DAYS", default_value_t = 30)]
+    pub fresh: u32,
+}
+
+/// `ashlar publish`
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// Output folders of `ashlar build`; none: only the signatures are renewed.
+    pub releases: Vec<PathBuf>,
+    /// Where, and by whom.
+    #[command(flatten)]
+    pub shop: ShopArgs,
+    /// Who gets it; may be given several times.
+    #[arg(long, default_value = "stable")]
+    pub channel: Vec<String>,
+    /// The oldest version that can be left for it.
+    #[arg(long, value_name = "VERSION")]
+    pub minimum: Option<String>,
+    /// What its users should know.
+    #[arg(long, default_value = "")]
+    pub notes: String,
+}
+
+/// `ashlar withdraw`
+#[derive(Debug, Args)]
+pub struct WithdrawArgs {
+    /// The version.
+    pub version: String,
+    /// Where, and by whom.
+    #[command(flatten)]
+    pub shop: ShopArgs,
+    /// Why; devices show it.
+    #[arg(long)]
+    pub why: String,
+    /// Only of this image.
+    #[arg(long)]
+    pub image: Option<String>,
 }
 
 /// `ashlar sandbox`

@@ -1,7 +1,7 @@
 //! `ashlar`: from an image's definition to a disk that boots. Runs on the building machine, never as root.
 //!
 //! The way of an image: [`sources`] (what people wrote) → [`locking`] and [`debian`] (which packages, pinned, fetched,
-//! unpacked) → [`recipe`] (the steps from there to a disk). Errors are printed here, once, with their whole chain.
+//! unpacked) → [`recipe`] (the steps from there to a disk) → [`publish`] (signed, where devices find it). Errors are printed here, once, with their whole chain.
 
 mod accounts;
 mod assemble;
@@ -15,6 +15,7 @@ mod locking;
 mod output;
 mod packs;
 mod programs;
+mod publish;
 mod recipe;
 mod root;
 mod sandbox;
@@ -38,6 +39,9 @@ fn main() -> ExitCode {
     let (outcome, code) = match Cli::parse().command {
         Command::Lock(args) => (lock(&args), ExitCode::FAILURE),
         Command::Build(args) => (recipe::build(&args), ExitCode::FAILURE),
+        Command::Keys(args) => (publish::keys(&args), ExitCode::FAILURE),
+        Command::Publish(args) => (publish::publish(&args), ExitCode::FAILURE),
+        Command::Withdraw(args) => (publish::withdraw(&args), ExitCode::FAILURE),
         Command::Inspect(args) => (look(&args), ExitCode::FAILURE),
         // Read by the build that started it, which prints what it says.
         Command::Sandbox(args) => (sandbox::enter(&args), ExitCode::from(sandbox::REFUSED)),

@@ -35,7 +35,7 @@ const DISK: &str = "disk.raw";
 const SUMMED: [&str; 6] = ["disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
 /// The crates of this project that images hold programs of, and all that they are linked with.
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
-const CRATES: [&str; 4] = ["ashlar-boot", "ashlar-init", "ashlar-os", "ashlar-provision"];
+const CRATES: [&str; 5] = ["ashlar-boot", "ashlar-init", "ashlar-os", "ashlar-provision", "ashlar-updater"];
 const LOADERS: &str = "usr/lib/systemd/boot/efi";
 
 /// What a build works with.
@@ -121,7 +121,8 @@ impl Context {
         let mut key = Key::new("root", self.ourselves)
             .with("image", &image)
             .with("lock", self.lock.to_string().as_bytes())
-            .with("tools", self.tools_lock.to_string().as_bytes());
+            .with("tools", self.tools_lock.to_string().as_bytes())
+            .with("trust", self.sources.trust.as_deref().unwrap_or_default());
         for unit in &self.sources.units {
             key = key.with(&unit.name, unit.digest.to_string().as_bytes());
         }
@@ -191,6 +192,7 @@ impl Context {
         let disk = self.sources.image.disk;
         assemble(&Inputs {
             arch: self.arch,
+            image: &self.sources.image.name,
             version: &self.sources.image.version,
             date: self.lock.date,
             os_release: &self.os_release,

@@ -26,6 +26,8 @@ use crate::tree::{self, Glob, Kind, Node, Tree};
 const SYSUSERS: &str = "usr/lib/sysusers.d/";
 const ROOT: &str = "root.erofs";
 const EXPANDED: &str = "usr/share/ashlar/image.json";
+/// What the updater trusts first.
+const TRUST: &str = "usr/share/ashlar/update/root.json";
 /// The unit whose program is the message bus.
 const BUS: &str = "dbus";
 /// Fixed, as all that is fixed keeps upgrades small: what compresses well without moving everything when one file
@@ -142,6 +144,10 @@ fn machine(
         let Some(program) = parts.programs.get(name) else { continue };
         let kind = Kind::File(Arc::clone(program));
         tree.set(place, Node { kind, mode: 0o755, ..Node::directory(&shared.origin) })?;
+    }
+    if let Some(trust) = &parts.sources.trust {
+        let kind = Kind::File(Arc::new(trust.clone()));
+        tree.set(TRUST, Node { kind, mode: 0o644, ..Node::directory(&shared.origin) })?;
     }
     let expanded = serde_json::to_string_pretty(&parts.sources.image).context("write the expanded image")?;
     tree.set(EXPANDED, shared.file(expanded + "\n"))?;

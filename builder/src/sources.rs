@@ -11,6 +11,7 @@ use ashlar_config::image::{Image, Named};
 use ashlar_config::nearest::nearest;
 use ashlar_config::unit::UnitFile;
 use ashlar_fetch::Digest;
+use ashlar_formats::tuf;
 
 use crate::debian::Arch;
 
@@ -27,6 +28,8 @@ pub struct Sources {
     pub folder: PathBuf,
     /// Sorted by name.
     pub units: Vec<UnitSource>,
+    /// The publisher's root, whose releases the image takes.
+    pub trust: Option<Vec<u8>>,
 }
 
 /// One unit's folder.
@@ -110,7 +113,8 @@ impl Sources {
         let mut units = image.units.iter().map(|unit| read_unit(&image, unit)).collect::<Result<Vec<_>, _>>()?;
         units.sort_by(|a, b| a.name.cmp(&b.name));
         let folder = file.parent().unwrap_or(Path::new("")).to_owned();
-        Ok(Self { image, folder, units })
+        let trust = image.update_root.as_ref().map(read_trust).transpose()?;
+        Ok(Self { image, folder, units, trust })
     }
 
     /// Names of the units that the image could have.
@@ -128,6 +132,17 @@ impl Sources {
     pub fn tools_lock_path(&self, host: Arch) -> PathBuf {
         self.folder.join(format!("tools.{host}.lock"))
     }
+}
+
+/// An image that nobody can update any more is noticed here and not on the machine.
+fn read_trust(root: &Named) -> Result<Vec<u8>, Error> {
+    let refuse = |what: String| {
+        let message = format!("`root` in `update`: {}: {what}", root.name);
+        Error::Config(ashlar_config::Error { file: root.file.clone(), line: Some(root.line), message })
+    };
+    let bytes = fs::read(&root.name).map_err(|error| refuse(format!("cannot be read: {error}")))?;
+    tuf::Root::trusted(&bytes).map_err(|error| refuse(error.to_string()))?;
+    Ok(bytes)
 }
 
 fn read_unit(image: &Image, unit: &Named) -> Result<UnitSource, Error> {

@@ -17,6 +17,8 @@ const FORMAT: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Release {
     format: u32,
+    /// Name of the image.
+    pub image: String,
     /// Version.
     pub version: String,
     /// Architecture.
@@ -67,6 +69,7 @@ impl Release {
         let files = [("root.erofs", root), ("root.verity", Piece::of(&tree.bytes)), ("ashlar.efi", Piece::of(uki))];
         Self {
             format: FORMAT,
+            image: inputs.image.to_owned(),
             version: inputs.version.to_owned(),
             arch: inputs.arch,
             date: inputs.date,

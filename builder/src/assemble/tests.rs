@@ -48,6 +48,7 @@ impl Fixture {
     fn with<T>(&self, act: impl FnOnce(Inputs<'_>) -> T) -> T {
         act(Inputs {
             arch: Arch::X86_64,
+            image: "base",
             version: "0.1.0",
             date: Date::from_seconds(1_795_252_544),
             os_release: "ID=ashlar\nIMAGE_VERSION=0.1.0\n",

@@ -1,0 +1,272 @@
+//! The published folder: what is in it, and the next state of it.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use ashlar_fetch::Digest;
+use ashlar_formats::date::Date;
+use ashlar_formats::tuf::{
+    Common, Document, MetaFile, Metadata, Role, Roles, Root, Snapshot, Target, Targets, Timestamp,
+};
+
+use super::keyring::{Keyring, RoleName, in_days};
+
+const METADATA: &str = "metadata";
+const TIMESTAMP: &str = "timestamp.json";
+const LOCK: &str = ".lock";
+/// The two that are replaced with each release may be good for long: the timestamp is not.
+const DAYS: u64 = 365;
+
+/// The folder, ours until the value goes away.
+#[derive(Debug)]
+pub struct Shop {
+    folder: PathBuf,
+    keys: Keyring,
+    targets: Targets,
+    /// As published; nothing before the first time.
+    before: Option<Before>,
+    fresh: Date,
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Before {
+    version: u64,
+    targets: BTreeMap<String, Target>,
+    snapshot: u64,
+    timestamp: u64,
+}
+
+impl Shop {
+    /// Opens a folder, made where it is missing. What is in it has to be signed by these keys.
+    pub fn open(folder: &Path, keys: Keyring, fresh_days: u32) -> anyhow::Result<Self> {
+        let open = || format!("open published folder {}", folder.display());
+        fs::create_dir_all(folder.join(METADATA)).with_context(open)?;
+        let lock =
+            File::options().write(true).create(true).truncate(false).open(folder.join(LOCK)).with_context(open)?;
+        lock.lock().with_context(open)?;
+        let (targets, before) = if folder.join(METADATA).join(TIMESTAMP).exists() {
+            let (targets, before) = read(folder, &keys).with_context(open)?;
+            (targets, Some(before))
+        } else {
+            (Targets { common: Common::new::<Targets>(0, in_days(DAYS)), targets: BTreeMap::new() }, None)
+        };
+        let fresh = in_days(fresh_days.into());
+        Ok(Self { folder: folder.to_owned(), keys, targets, before, fresh, _lock: lock })
+    }
+
+    /// Everything that is offered.
+    pub fn targets_mut(&mut self) -> impl Iterator<Item = (&String, &mut Target)> {
+        self.targets.targets.iter_mut()
+    }
+
+    /// Until when devices believe it.
+    pub fn fresh_until(&self) -> Date {
+        self.fresh
+    }
+
+    /// Offers a file. One of this name that is offered already has to be the same: what a device took under that name once
+    /// is what it expects.
+    pub fn add(&mut self, name: &str, mut target: Target, file: &Path) -> anyhow::Result<()> {
+        if let Some(there) = self.targets.targets.get(name) {
+            if there.hashes != target.hashes {
+                bail!("{name} is published with other content: give the release another version");
+            }
+            // When it was published first, and that it was withdrawn, stays.
+            for field in ["date", "withdrawn"] {
+                if let (Some(told), Some(was)) = (target.custom.get_mut("release"), there.custom.get("release"))
+                    && let Some(value) = was.get(field)
+                {
+                    told[field] = value.clone();
+                }
+            }
+        }
+        let digest = target.sha256().context("a target without a SHA-256")?.to_owned();
+        let (folder, base) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;
+        let place = self.folder.join("targets").join(folder).join(format!("{digest}.{base}"));
+        self.targets.targets.insert(name.to_owned(), target);
+        if place.metadata().is_ok_and(|there| Some(there.len()) == fs::metadata(file).ok().map(|file| file.len())) {
+            return Ok(());
+        }
+        put(&place, |fresh| fs::copy(file, fresh).map(drop))
+    }
+
+    /// Signs the new state and puts it out: what the timestamp points to first, the timestamp last.
+    pub fn put_out(&mut self) -> anyhow::Result<()> {
+        for (version, bytes) in self.keys.roots() {
+            self.put(&format!("{version}.root.json"), bytes)?;
+        }
+        let is_new = self.before.as_ref().is_none_or(|before| before.targets != self.targets.targets);
+        let (snapshot, timestamp) = self.before.as_ref().map_or((0, 0), |before| (before.snapshot, before.timestamp));
+        // A role's new key signs anew what the old one did.
+        let version = self.targets.common.version + u64::from(is_new || self.is_signed_by_others()?);
+        self.targets.common = Common::new::<Targets>(version, in_days(DAYS));
+        let list = self.keys.signed(RoleName::Targets, &self.targets)?;
+        let targets = self.put_unless_there(&format!("{version}.targets.json"), list)?;
+        let together = Snapshot {
+            common: Common::new::<Snapshot>(snapshot + 1, in_days(DAYS)),
+            meta: [("targets.json".to_owned(), about(version, &targets))].into(),
+        };
+        let together = self.keys.signed(RoleName::Snapshot, &together)?;
+        self.put(&format!("{}.snapshot.json", snapshot + 1), &together)?;
+        let stamp = Timestamp {
+            common: Common::new::<Timestamp>(timestamp + 1, self.fresh),
+            meta: [("snapshot.json".to_owned(), about(snapshot + 1, &together))].into(),
+        };
+        let stamp = self.keys.signed(RoleName::Timestamp, &stamp)?;
+        self.put(TIMESTAMP, &stamp)
+    }
+
+    /// Whether the published targets are signed by a key that is not in use any more.
+    fn is_signed_by_others(&self) -> anyhow::Result<bool> {
+        let path = self.metadata(&format!("{}.targets.json", self.targets.common.version));
+        let Ok(bytes) = fs::read(&path) else { return Ok(true) };
+        let root = self.keys.root();
+        Ok(Document::parse(&bytes)?.verify(&root.roles.targets, &root.keys).is_err())
+    }
+
+    /// A version that is out stays as it is: somebody may be reading it.
+    fn put_unless_there(&self, name: &str, bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
+        let is_out = self.before.as_ref().is_some_and(|before| name == format!("{}.targets.json", before.version));
+        if is_out {
+            return fs::read(self.metadata(name)).with_context(|| format!("read {name}"));
+        }
+        self.put(name, &bytes)?;
+        Ok(bytes)
+    }
+
+    fn metadata(&self, name: &str) -> PathBuf {
+        self.folder.join(METADATA).join(name)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
+        put(&self.metadata(name), |fresh| fs::write(fresh, bytes))
+    }
+}
+
+/// Writes a file whole or not at all.
+fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Result<()> {
+    let fresh = path.with_added_extension("new");
+    let put = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        write(&fresh)?;
+        File::open(&fresh)?.sync_all()?;
+        fs::rename(&fresh, path)
+    };
+    put().with_context(|| format!("write {}", path.display()))
+}
+
+fn about(version: u64, bytes: &[u8]) -> MetaFile {
+    let hashes = [("sha256".to_owned(), Digest::of(bytes).to_string())].into();
+    MetaFile { version, length: Some(bytes.len() as u64), hashes }
+}
+
+/// The published state. Its signatures are those of the keys that were in use then, so of any root of ours.
+fn read(folder: &Path, keys: &Keyring) -> anyhow::Result<(Targets, Before)> {
+    let timestamp: Timestamp = one(folder, TIMESTAMP, keys, |roles| &roles.timestamp)?;
+    let version = |meta: &BTreeMap<String, MetaFile>, name: &str| meta.get(name).map_or(0, |file| file.version);
+    let number = version(&timestamp.meta, "snapshot.json");
+    let snapshot: Snapshot = one(folder, &format!("{number}.snapshot.json"), keys, |roles| &roles.snapshot)?;
+    let number = version(&snapshot.meta, "targets.json");
+    let targets: Targets = one(folder, &format!("{number}.targets.json"), keys, |roles| &roles.targets)?;
+    let before = Before {
+        version: targets.common.version,
+        targets: targets.targets.clone(),
+        snapshot: snapshot.common.version,
+        timestamp: timestamp.common.version,
+    };
+    Ok((targets, before))
+}
+
+fn one<M: Metadata>(folder: &Path, name: &str, keys: &Keyring, role: fn(&Roles) -> &Role) -> anyhow::Result<M> {
+    let path = folder.join(METADATA).join(name);
+    let read = || format!("read {}", path.display());
+    let document = Document::parse(&fs::read(&path).with_context(read)?).with_context(read)?;
+    let mut roots = keys.roots().values().filter_map(|bytes| Root::trusted(bytes).ok());
+    if !roots.any(|root| document.verify(role(&root.roles), &root.keys).is_ok()) {
+        bail!("{}: it was signed by other keys: is that another publisher's folder?", path.display());
+    }
+    document.content().with_context(read)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    struct Publisher(tempfile::TempDir);
+
+    impl Publisher {
+        fn new() -> Self {
+            let publisher = Self(tempfile::tempdir().unwrap());
+            Keyring::make(&publisher.0.path().join("keys")).unwrap();
+            publisher
+        }
+
+        fn keys(&self) -> Keyring {
+            Keyring::open(&self.0.path().join("keys")).unwrap()
+        }
+
+        fn shop(&self) -> anyhow::Result<Shop> {
+            Shop::open(&self.0.path().join("shop"), self.keys(), 7)
+        }
+
+        /// Offers a file of this content as the root of a version, and puts it out.
+        fn publish(&self, version: &str, content: &str, date: &str) -> anyhow::Result<[u64; 3]> {
+            let mut shop = self.shop()?;
+            let file = self.0.path().join("file");
+            fs::write(&file, content).unwrap();
+            let hashes = [("sha256".to_owned(), Digest::of(content.as_bytes()).to_string())].into();
+            let custom = json!({ "release": { "version": version, "date": date } });
+            let target = Target { length: content.len() as u64, hashes, custom };
+            shop.add(&format!("base/x86_64/{version}/root.erofs"), target, &file)?;
+            shop.put_out()?;
+            Ok(self.versions())
+        }
+
+        /// Of timestamp, snapshot and targets.
+        fn versions(&self) -> [u64; 3] {
+            let (_, before) = read(&self.0.path().join("shop"), &self.keys()).unwrap();
+            [before.timestamp, before.snapshot, before.version]
+        }
+    }
+
+    #[test]
+    fn what_is_out_stays() {
+        let publisher = Publisher::new();
+        assert_eq!(publisher.publish("1", "one", "then").unwrap(), [1, 1, 1]);
+        assert_eq!(publisher.publish("2", "two", "then").unwrap(), [2, 2, 2]);
+        // The same once more: only the signatures are renewed.
+        assert_eq!(publisher.publish("2", "two", "now").unwrap(), [3, 3, 2]);
+        let error = publisher.publish("1", "another", "now").unwrap_err().to_string();
+        assert!(error.contains("base/x86_64/1/root.erofs is published with other content"), "{error}");
+        assert_eq!(publisher.versions(), [3, 3, 2]);
+        let digest = Digest::of(b"one");
+        let file = publisher.0.path().join(format!("shop/targets/base/x86_64/1/{digest}.root.erofs"));
+        assert_eq!(fs::read_to_string(file).unwrap(), "one");
+        let mut shop = publisher.shop().unwrap();
+        assert_eq!(shop.targets_mut().count(), 2);
+    }
+
+    #[test]
+    fn a_new_key_signs_anew() {
+        let publisher = Publisher::new();
+        publisher.publish("1", "one", "then").unwrap();
+        publisher.keys().rotate(RoleName::Targets).unwrap();
+        let mut shop = publisher.shop().unwrap();
+        shop.put_out().unwrap();
+        assert_eq!(publisher.versions(), [2, 2, 2]);
+        assert!(publisher.0.path().join("shop/metadata/2.root.json").exists());
+    }
+
+    #[test]
+    fn anothers_folder_is_left_alone() {
+        let (one, other) = (Publisher::new(), Publisher::new());
+        one.publish("1", "one", "then").unwrap();
+        let error = Shop::open(&one.0.path().join("shop"), other.keys(), 7).unwrap_err();
+        assert!(format!("{error:#}").contains("signed by other keys"), "{error:#}");
+    }
+}
