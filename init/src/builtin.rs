@@ -9,6 +9,8 @@ use ashlar_config::unit::{Body, Dependencies, Output, Service, ServiceType, Supe
 pub const STATE: &str = "ashlar-state.service";
 /// Reads the machine's configuration.
 pub const PROVISION: &str = "ashlar-provision.service";
+/// Writes the verdict about a version on trial down: a unit of the image's, like the updater itself.
+pub const COMMIT: &str = "ashlar-commit.service";
 /// What booting means.
 pub const DEFAULT: &str = "multi-user.target";
 

@@ -7,8 +7,9 @@
 //! - `state`: names of states, results; `service`: the table of a service's life; `perform`: what its steps do.
 //! - `graph`: units and edges; `transaction`: what a request means; `job`: whose turn it is; `work`: jobs to their end.
 //! - `run`: the changing part of a unit; `restart`: when and how soon to start again; `notice`: what services say.
-//! - `trigger`: sockets and timers.
+//! - `trigger`: sockets and timers; `gate`: whether a version on trial may stay.
 
+pub mod gate;
 pub mod graph;
 pub mod job;
 mod notice;

@@ -6,6 +6,7 @@
 //! - `carry_out`: actions of the core; `launch`: starting processes; `journal`: their output.
 //! - `notified`: what services say; `groups`: control groups and their events; `ended`: ends of children.
 //! - `calls`: the control socket; `status`: what it tells; `session`: processes for people.
+//! - `trial`: whether a new version stays.
 //! - `save`: the snapshot, and coming back from it; `down`: the end of the machine.
 
 mod calls;
@@ -19,6 +20,7 @@ mod notified;
 mod save;
 mod session;
 mod status;
+mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -84,6 +86,7 @@ pub struct Machine {
     /// The folder of input devices, among the watched files.
     keys_watch: Option<i32>,
     watchdog: Watchdog,
+    trial: trial::Trial,
     /// Set once the machine is going down.
     going_down: Option<Shutdown>,
     /// When user space was ready, in microseconds after its first instruction.
@@ -129,6 +132,7 @@ impl Machine {
             keys: Keys::default(),
             keys_watch: None,
             watchdog: Watchdog::adopt(inherited.take("watchdog").or(handed_over)),
+            trial: trial::Trial::default(),
             going_down: None,
             ready_after: 0,
             reexecute: false,
@@ -138,6 +142,7 @@ impl Machine {
         machine.watch_keys();
         machine.set_now();
         machine.come_back(inherited);
+        machine.begin_trial();
         machine.save();
         crate::survival::protect_running(&machine.snapshot)?;
         Ok(machine)
@@ -192,6 +197,7 @@ impl Machine {
         self.core.tick();
         self.sessions_tick();
         self.carry_out();
+        self.mind_trial();
         self.watchdog.pet(self.core.now().monotonic);
         self.save();
     }
@@ -214,7 +220,7 @@ impl Machine {
 
     /// How long the loop may sleep.
     fn patience(&self) -> Option<Duration> {
-        let times = [self.core.next_alarm(), self.watchdog.next(), self.sessions.next_alarm()];
+        let times = [self.core.next_alarm(), self.watchdog.next(), self.sessions.next_alarm(), self.trial.next_alarm()];
         let next = times.into_iter().flatten().min()?;
         Some(Duration::from_micros(next.saturating_sub(clock::monotonic())))
     }

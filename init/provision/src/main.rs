@@ -13,6 +13,8 @@
 //! | time-servers | /run/systemd/timesyncd.conf.d/ashlar.conf |
 //! | modules | loaded at once |
 //! | sysctl | /run/ashlar/sysctl.conf, which PID 1 applies |
+//! | the boot entry's name | /run/ashlar/trial: whether this version is on trial |
+//! | update | /run/ashlar/update.json |
 //! | what was wrong | /run/ashlar/problems, the console, the kernel's log |
 //!
 //! Everything is derived from the image's base files each time, so that a second run leaves nothing of the first.
@@ -26,6 +28,8 @@ mod network;
 mod people;
 mod report;
 mod source;
+mod trial;
+mod update;
 mod write;
 
 use std::process::ExitCode;
@@ -38,12 +42,13 @@ use report::Report;
 /// The words for a step, and the step.
 type Step = (&'static str, fn(&Machine, &mut Report) -> Result<()>);
 
-const STEPS: [Step; 6] = [
+const STEPS: [Step; 7] = [
     ("set the host name", names::set),
     ("make the users", people::make),
     ("describe the network", network::describe),
     ("set the time zone and servers", clock::set),
     // A module may bring the parameters that are set next.
+    ("say where updates come from", update::set),
     ("load the kernel modules", kernel::load_modules),
     ("set the kernel parameters", kernel::set_parameters),
 ];

@@ -13,10 +13,12 @@ use ashlar_sys::filesystem as fsys;
 use serde::Deserialize;
 
 use crate::report::Report;
+use crate::trial;
 
 const BOOT: &str = "/run/ashlar/boot.json";
 const ESP: &str = "/run/ashlar/esp";
 const FILE: &str = "ashlar/machine.toml";
+const ENTRIES: &str = "EFI/Linux";
 const FW_CFG: &str = "/sys/firmware/qemu_fw_cfg";
 const FW_CFG_FILE: &str = "/sys/firmware/qemu_fw_cfg/by_name/opt/io.ashlar/machine.toml/raw";
 /// How QEMU's device is called where ACPI or a device tree describes it.
@@ -27,6 +29,7 @@ const FW_CFG_DEVICES: [&str; 3] =
 #[derive(Deserialize)]
 struct Boot {
     esp: Option<String>,
+    version: String,
 }
 
 /// Reads all sources; none is needed.
@@ -56,19 +59,20 @@ pub fn read(report: &mut Report) -> Machine {
     }
 }
 
+/// The partition is mounted only as long as it is looked at: the updater writes to it.
 fn of_esp() -> Result<Option<String>> {
     let text = fs::read_to_string(BOOT).with_context(|| format!("read {BOOT}"))?;
     let boot: Boot = serde_json::from_str(&text).with_context(|| format!("read {BOOT}"))?;
     let Some(device) = boot.esp else { return Ok(None) };
-    limited(&Path::new(ESP).join(FILE), || mount(&device))
+    mount(&device)?;
+    let text = limited(&Path::new(ESP).join(FILE), || Ok(()));
+    let trial = trial::note(&Path::new(ESP).join(ENTRIES), &boot.version);
+    fsys::unmount(Path::new(ESP), true).with_context(|| format!("unmount {ESP}"))?;
+    trial.and(text)
 }
 
-/// Mounts the partition read-only, unless it is mounted.
+/// Mounts the partition read-only.
 fn mount(device: &str) -> Result<()> {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
-    if mounts.lines().any(|line| line.split(' ').nth(1) == Some(ESP)) {
-        return Ok(());
-    }
     fs::create_dir_all(ESP).with_context(|| format!("make {ESP}"))?;
     let flags = fsys::READ_ONLY | fsys::NO_SUID | fsys::NO_DEVICES | fsys::NO_EXEC;
     fsys::mount(device, Path::new(ESP), "vfat", flags, "umask=0077").with_context(|| format!("mount {device}"))

@@ -173,6 +173,7 @@ impl Machine {
         }
         let told = self.job_message(job);
         self.answer_job(job, result);
+        self.trial_job_ended(&name, result);
         self.tell(&message::Event::JobRemoved(told, result.name().to_owned()));
     }
 

@@ -30,6 +30,7 @@ impl Machine {
             active: self.loaded().filter(|unit| self.core.active(*unit).is_up()).count() as u32,
             unwell,
             problems: facts::problems(),
+            commit: self.trial.word().into(),
         }
     }
 
