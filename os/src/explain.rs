@@ -1,4 +1,5 @@
-//! `os explain UNIT`: why a unit is as it is: its state, what it needs and how that is, its last words.
+//! `os explain UNIT`: why a unit is as it is: its state, what it needs and how that is, its last words. What there is to
+//! say about an update is in `history`.
 
 use std::process::ExitCode;
 
@@ -6,8 +7,10 @@ use ashlar_control::client::Client;
 use ashlar_control::status::Unit;
 use serde_json::json;
 
-use crate::{logs, print};
+use crate::{history, logs, print};
 
+/// A service of that name would be `update.service`.
+const UPDATE: &str = "update";
 const LAST_LINES: u32 = 10;
 /// Edges along which a failure spreads.
 const NEEDS: [&str; 2] = ["Requires", "BindsTo"];
@@ -15,12 +18,15 @@ const NEEDS: [&str; 2] = ["Requires", "BindsTo"];
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Full name, or that of a service without suffix
+    /// Full name, or that of a service without suffix; `update` for the last update
     unit: String,
 }
 
 /// The verb.
 pub fn main(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
+    if options.unit == UPDATE {
+        return history::explain(json);
+    }
     let mut client = Client::connect()?;
     let unit = client.unit(&options.unit)?;
     let needs: Vec<&String> =

@@ -6,14 +6,17 @@
 mod down;
 mod exit;
 mod explain;
+mod history;
 mod job;
 mod logs;
 mod print;
 mod ps;
+mod rollback;
 mod shell;
 mod status;
 mod table;
 mod terminal;
+mod upgrade;
 mod version;
 
 use std::process::ExitCode;
@@ -49,7 +52,15 @@ enum Verb {
     Restart(job::Options),
     /// Have units read their configuration again
     Reload(job::Options),
-    /// Why a unit is as it is
+    /// Take a new version: the next boot tries it, and goes back unless all is well
+    Upgrade(upgrade::Options),
+    /// Go back to the version in the other slot
+    Rollback(rollback::Options),
+    /// What became of this machine's versions
+    History,
+    /// Take no new version for a while
+    Hold(history::Hold),
+    /// Why a unit, or the last `update`, is as it is
     Explain(explain::Options),
     /// A root shell on the host; for members of group `os`, and recorded in the journal
     Shell(shell::Options),
@@ -80,6 +91,10 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Verb::Stop(options) => job::main(options, JobKind::Stop, json),
         Verb::Restart(options) => job::main(options, JobKind::Restart, json),
         Verb::Reload(options) => job::main(options, JobKind::Reload, json),
+        Verb::Upgrade(options) => upgrade::main(options, json),
+        Verb::Rollback(options) => rollback::main(options, json),
+        Verb::History => history::main(json),
+        Verb::Hold(options) => history::hold(options, json),
         Verb::Explain(options) => explain::main(options, json),
         Verb::Shell(options) => Ok(shell::main(options)),
         Verb::Reboot => down::main(Shutdown::Reboot, json),

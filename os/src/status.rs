@@ -29,7 +29,13 @@ fn render(machine: &Machine) -> String {
     };
     let active = print::count(*active as usize, "unit", "units");
     let mut text = format!("{hostname}: {state}, up {}{ready}, {active} active\n", print::span(*uptime));
-    text += &format!("Ashlar {version}, slot {slot}, root {}\n", machine.root_hash.get(..16).unwrap_or("not verified"));
+    let commit = match machine.commit.as_str() {
+        "trial" => ", on trial: it stays once its services are well",
+        "condemned" => ", condemned: see `os explain update`",
+        _ => "",
+    };
+    let root = machine.root_hash.get(..16).unwrap_or("not verified");
+    text += &format!("Ashlar {version}, slot {slot}, root {root}{commit}\n");
     let unwell = machine.unwell.iter().map(|unit| {
         let why = if unit.reason.is_empty() { &unit.result } else { &unit.reason };
         format!("{}: {} ({}): {why}", unit.name, unit.active, unit.sub)
