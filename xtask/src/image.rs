@@ -25,8 +25,29 @@ pub struct Options {
 }
 
 /// Crates whose programs go into an image, and the programs.
-const PACKAGES: [&str; 4] = ["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-os"];
-const PROGRAMS: [&str; 6] = ["boot", "state", "init", "provision", "os", "login"];
+const STATIC: Linked = Linked {
+    packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-os"],
+    programs: &["boot", "state", "init", "provision", "os", "login"],
+    flag: "-Ctarget-feature=+crt-static",
+    folder: None,
+};
+/// Static glibc looks up no host names: what fetches is linked with the image's.
+const DYNAMIC: Linked = Linked {
+    packages: &["ashlar-updater"],
+    programs: &["updater"],
+    flag: "-Ctarget-feature=-crt-static",
+    // In one folder each would throw away what the other made.
+    folder: Some("dynamic"),
+};
+
+/// Crates that are linked in the same way.
+struct Linked {
+    packages: &'static [&'static str],
+    programs: &'static [&'static str],
+    flag: &'static str,
+    /// Below Cargo's folder of what it makes.
+    folder: Option<&'static str>,
+}
 
 /// The verb.
 pub fn main(options: &Options) -> Result<()> {
@@ -65,35 +86,48 @@ pub fn builder() -> Result<PathBuf> {
     Ok(project::target().join("release/ashlar"))
 }
 
-/// Our programs, linked statically, in a folder of their own.
+/// Our programs, in a folder of their own.
 pub fn programs(arch: Arch) -> Result<PathBuf> {
     say(&format!("programs for {}", arch.name()));
-    let mut command = cargo();
-    command.args(["build", "--profile", "image", "--target", arch.target()]);
-    command.args(PACKAGES.into_iter().flat_map(|package| ["--package", package]));
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags()?);
-    let mut made = project::target();
-    if arch != Arch::host() {
-        command.env(format!("CARGO_TARGET_{}_LINKER", arch.target().replace('-', "_").to_uppercase()), arch.linker());
-    }
-    if let Some(compiler) = setup::compiler(arch) {
-        // Another compiler gets a folder of its own: in one folder each would throw away what the other made.
-        made.push("debian-rustc");
-        command.env("RUSTC", compiler).env("CARGO_TARGET_DIR", &made).arg("--ignore-rust-version");
-    }
-    run(&mut command)?;
-    made.extend([arch.target(), "image"]);
     let folder = project::programs(arch);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for program in PROGRAMS {
-        place(&made.join(program), &folder.join(program))?;
+    for linked in [STATIC, DYNAMIC] {
+        let made = link(&linked, arch)?;
+        for program in linked.programs {
+            place(&made.join(program), &folder.join(program))?;
+        }
     }
     Ok(folder)
 }
 
-/// Static linking, and no path of this machine in what is built: the same sources give the same bytes anywhere.
-fn flags() -> Result<String> {
-    let mut flags = vec!["-Ctarget-feature=+crt-static".to_owned()];
+/// Builds some of them, and returns the folder that Cargo leaves them in.
+fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
+    let mut command = cargo();
+    command.args(["build", "--profile", "image", "--target", arch.target()]);
+    command.args(linked.packages.iter().flat_map(|package| ["--package", package]));
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flag)?);
+    if arch != Arch::host() {
+        let target = arch.target();
+        command.env(format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase()), arch.linker());
+        // For the one dependency with code that is not Rust.
+        command.env(format!("CC_{}", target.replace('-', "_")), arch.linker());
+    }
+    let mut made = project::target();
+    made.extend(linked.folder);
+    if let Some(compiler) = setup::compiler(arch) {
+        // As above: another compiler gets a folder of its own.
+        made.push("debian-rustc");
+        command.env("RUSTC", compiler).arg("--ignore-rust-version");
+    }
+    command.env("CARGO_TARGET_DIR", &made);
+    run(&mut command)?;
+    made.extend([arch.target(), "image"]);
+    Ok(made)
+}
+
+/// How it is linked, and no path of this machine in what is built: the same sources give the same bytes anywhere.
+fn flags(linking: &str) -> Result<String> {
+    let mut flags = vec![linking.to_owned()];
     flags.push(format!("--remap-path-prefix={}=/ashlar", project::root().display()));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));

@@ -51,7 +51,7 @@ pub fn main(options: &Options) -> Result<()> {
     launch.memory = options.memory;
     launch.cpus = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
     launch.console = Console::Terminal;
-    launch.networks.push(Network::User { ssh_port: port, restricted: false });
+    launch.networks.push(Network::User { ssh_port: port, restricted: false, web: None });
     say(&format!("booting under {}; leave with Ctrl-a x", launch.accelerator.name()));
     say(&format!("log in from elsewhere: {}", identity.command(port)));
     crate::step::run(&mut launch.command(&folder)?)

@@ -4,12 +4,13 @@ use anyhow::Result;
 
 use super::workspace::Workspace;
 
-const TABLE: [(&str, &[&str]); 13] = [
+const TABLE: [(&str, &[&str]); 14] = [
     ("ashlar", &["ashlar-formats", "ashlar-config", "ashlar-fetch"]),
     ("ashlar-boot", &["ashlar-sys", "ashlar-formats", "ashlar-config"]),
     ("ashlar-init", &["ashlar-runtime", "ashlar-sys", "ashlar-config", "ashlar-control"]),
     ("ashlar-provision", &["ashlar-sys", "ashlar-config", "ashlar-fetch"]),
     ("ashlar-runtime", &["ashlar-sys"]),
+    ("ashlar-updater", &["ashlar-sys", "ashlar-formats", "ashlar-config", "ashlar-control", "ashlar-fetch"]),
     ("ashlar-os", &["ashlar-control", "ashlar-config"]),
     ("ashlar-sys", &[]),
     ("ashlar-formats", &[]),
