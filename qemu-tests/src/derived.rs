@@ -36,27 +36,42 @@ impl Derived {
 
     /// As [`Self::build`].
     pub fn build_with(tools: &Tools, name: &str, units: &[Unit<'_>]) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("ashlar-image-{name}-{}", std::process::id()));
-        let derived = Self { folder };
-        derived.write(name, units)?;
-        derived.run(tools, name)?;
+        Self::make(tools, name, None, "", units)
+    }
+
+    /// A version of an image; `more` is what its file says besides.
+    pub fn version(name: &str, version: &str, more: &str, units: &[Unit<'_>]) -> Result<Self> {
+        let (builder, programs) = (fixture::variable(BUILDER_VARIABLE)?, fixture::variable(PROGRAMS_VARIABLE)?);
+        Self::make(&Tools { builder, programs }, name, Some(version), more, units)
+    }
+
+    fn make(tools: &Tools, name: &str, version: Option<&str>, more: &str, units: &[Unit<'_>]) -> Result<Self> {
+        let folder = format!("ashlar-image-{name}-{}-{}", version.unwrap_or_default(), std::process::id());
+        let derived = Self { folder: std::env::temp_dir().join(folder) };
+        derived.write(name, more, units)?;
+        derived.run(tools, name, version)?;
         Ok(derived)
     }
 
     /// Its disk.
     pub fn disk(&self) -> PathBuf {
-        self.folder.join("output/disk.raw")
+        self.output().join("disk.raw")
+    }
+
+    /// The folder that it was built in.
+    pub fn output(&self) -> PathBuf {
+        self.folder.join("output")
     }
 
     /// The image's file, its locks (no package is its own), and the units' folders.
-    fn write(&self, name: &str, units: &[Unit<'_>]) -> Result<()> {
+    fn write(&self, name: &str, more: &str, units: &[Unit<'_>]) -> Result<()> {
         let checkout = fixture::checkout()?;
         for (unit, text) in units {
             put(&self.folder.join("units").join(unit).join("unit.toml"), text.as_bytes())?;
         }
         let names: Vec<&str> = units.iter().map(|(unit, _)| *unit).collect();
         let image = format!(
-            "name = {name:?}\ninherits = [{:?}]\nunit-folders = [{:?}, \"units\"]\nunits = {names:?}\n",
+            "name = {name:?}\ninherits = [{:?}]\nunit-folders = [{:?}, \"units\"]\nunits = {names:?}\n{more}",
             checkout.join("images/base.toml"),
             checkout.join("system-containers"),
         );
@@ -71,11 +86,14 @@ impl Derived {
         Ok(())
     }
 
-    fn run(&self, tools: &Tools, name: &str) -> Result<()> {
+    fn run(&self, tools: &Tools, name: &str, version: Option<&str>) -> Result<()> {
         let mut command = Command::new(&tools.builder);
         command.arg("build").arg(self.folder.join(name).with_extension("toml"));
         command.args(["--quick", "--arch", Arch::host().name(), "--programs"]);
         command.arg(&tools.programs).arg("--output").arg(self.folder.join("output"));
+        if let Some(version) = version {
+            command.args(["--version", version]);
+        }
         tool::output(&mut command).map(drop)
     }
 }

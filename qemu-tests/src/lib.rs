@@ -17,6 +17,7 @@ pub mod serial;
 pub mod ssh;
 pub mod tool;
 pub mod vm;
+pub mod web;
 
 /// Where the images are: folder of the image for an architecture in `ASHLAR_IMAGE_` and its name in capitals.
 pub const IMAGE_VARIABLE: &str = "ASHLAR_IMAGE_";

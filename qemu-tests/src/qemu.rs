@@ -22,6 +22,9 @@ pub struct Drive {
     pub snapshot: bool,
 }
 
+/// Where the guest finds a server of this host's.
+pub const WEB: &str = "10.0.2.100";
+
 /// A network card.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
@@ -29,8 +32,10 @@ pub enum Network {
     User {
         /// Port for SSH.
         ssh_port: u16,
-        /// Nothing but the forwarded port reaches the guest, and it reaches nobody.
+        /// Nothing but the forwarded port reaches the guest, and it reaches nobody but `web`.
         restricted: bool,
+        /// Port of 127.0.0.1 that the guest reaches as [`WEB`].
+        web: Option<u16>,
     },
     /// Ethernet frames as datagrams to a peer of ours (see [`crate::peer`]).
     Peer {
@@ -179,12 +184,22 @@ fn drive_arguments(index: usize, drive: &Drive, order: usize) -> [String; 4] {
     ["-drive".into(), backend, "-device".into(), device]
 }
 
+/// A command line between the guest's connection, which is its standard input and output, and a port of this host.
+fn relay(port: u16) -> String {
+    format!("bash -c \"exec 3<>/dev/tcp/127.0.0.1/{port}; cat <&3 & cat >&3; kill $!\"")
+}
+
 fn network_arguments(index: usize, network: &Network) -> [String; 4] {
     let mut backend = String::new();
     let _ = match network {
-        Network::User { ssh_port, restricted } => {
+        Network::User { ssh_port, restricted, web } => {
             let restrict = if *restricted { "on" } else { "off" };
-            write!(backend, "user,id=net{index},restrict={restrict},hostfwd=tcp:127.0.0.1:{ssh_port}-:22")
+            let begin = write!(backend, "user,id=net{index},restrict={restrict},hostfwd=tcp:127.0.0.1:{ssh_port}-:22");
+            // QEMU itself forwards a single connection; a program that it starts for each one can do more.
+            begin.and_then(|()| match web {
+                Some(port) => write!(backend, ",guestfwd=tcp:{WEB}:80-cmd:{}", relay(*port)),
+                None => Ok(()),
+            })
         }
         Network::Peer { peer_port, own_port } => {
             write!(backend, "socket,id=net{index},udp=127.0.0.1:{peer_port},localaddr=127.0.0.1:{own_port}")

@@ -57,6 +57,7 @@ pub struct Builder {
     size: u64,
     image: Option<PathBuf>,
     config: Option<String>,
+    web: Option<u16>,
 }
 
 impl Builder {
@@ -90,6 +91,12 @@ impl Builder {
         self
     }
 
+    /// A port of this host that the machine reaches as [`crate::qemu::WEB`].
+    pub fn web(mut self, port: u16) -> Self {
+        self.web = Some(port);
+        self
+    }
+
     /// The text of `machine.toml`; `KEY` stands for the public key of this machine's user. The smallest one unless said.
     pub fn config(mut self, text: &str) -> Self {
         self.config = Some(text.into());
@@ -112,7 +119,7 @@ impl Builder {
         let mut launch = Launch::new(self.arch, &disk.path);
         launch.memory = self.memory;
         launch.cpus = self.cpus;
-        launch.networks.push(Network::User { ssh_port: port, restricted: true });
+        launch.networks.push(Network::User { ssh_port: port, restricted: true, web: self.web });
         Ok(Vm { disk, launch, name: self.name, folder, port, running: None, finished: false })
     }
 
@@ -140,7 +147,7 @@ impl Vm {
     /// A machine of this name, which is also its host name.
     pub fn builder(name: &str) -> Builder {
         let (arch, image, config) = (Arch::host(), None, None);
-        Builder { name: name.into(), arch, memory: 512, cpus: 1, size: 4 * GIB, image, config }
+        Builder { name: name.into(), arch, memory: 512, cpus: 1, size: 4 * GIB, image, config, web: None }
     }
 
     /// The machine's folder.

@@ -17,3 +17,4 @@ mod root;
 mod services;
 mod small;
 mod units;
+mod updates;

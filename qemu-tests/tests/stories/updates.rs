@@ -1,0 +1,245 @@
+//! A machine that takes new versions from a publisher: a good one, which stays; back to the old one by hand, and forward
+//! again; one whose services are not well, from which the machine goes back by itself. Then publishers who are not to be
+//! trusted. The publisher's side is done by the program that publishers have.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Result, ensure};
+use ashlar_control::update::{Outcome, Plan, State, What};
+use ashlar_qemu_tests::derived::{Derived, Unit};
+use ashlar_qemu_tests::promise::{Promises, eventually};
+use ashlar_qemu_tests::qemu::WEB;
+use ashlar_qemu_tests::vm::Vm;
+use ashlar_qemu_tests::web::Web;
+use ashlar_qemu_tests::{BUILDER_VARIABLE, fixture, tool};
+
+const IMAGE: &str = "updated";
+const HELD: i32 = 8;
+const NO_SOURCE: i32 = 9;
+const UNTRUSTED: i32 = 10;
+const NOTHING_NEWER: i32 = 7;
+
+/// A service that is well, in two versions of its own, and one that is not.
+const GOOD: Unit<'static> =
+    ("works", "description = \"Works\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n");
+const BETTER: Unit<'static> = (
+    "works",
+    "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n",
+);
+const BAD: Unit<'static> = (
+    "works",
+    "description = \"Does not work\"\npackages = [\"coreutils\"]\ntype = \"oneshot\"\ncommand = [\"/usr/bin/false\"]\n",
+);
+
+/// Whoever publishes: a folder with keys, and one that is served.
+struct Publisher {
+    folder: PathBuf,
+}
+
+impl Publisher {
+    fn new(name: &str) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("ashlar-publisher-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let publisher = Self { folder };
+        publisher.ashlar(&["keys", "new", &publisher.path("keys")])?;
+        Ok(publisher)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// What an image's file says to trust this publisher.
+    fn trusted(&self) -> String {
+        format!("[update]\nroot = {:?}\n", self.path("keys/1.root.json"))
+    }
+
+    fn publish(&self, image: &Derived, more: &[&str]) -> Result<()> {
+        let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));
+        let arguments = ["publish", &release, "--to", &shop, "--keys", &keys];
+        self.ashlar(&[&arguments, more].concat())
+    }
+
+    fn ashlar(&self, arguments: &[&str]) -> Result<()> {
+        tool::output(Command::new(fixture::variable(BUILDER_VARIABLE)?).args(arguments)).map(drop)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn upgrade(vm: &mut Vm, arguments: &str) -> Result<Outcome> {
+    Ok(serde_json::from_str(&vm.run(&format!("os upgrade --json {arguments}"))?)?)
+}
+
+fn history(vm: &mut Vm) -> Result<State> {
+    Ok(serde_json::from_str(&vm.run("os explain update --json")?)?)
+}
+
+/// Reboots, and waits until it is there again.
+fn reboot(vm: &mut Vm) -> Result<()> {
+    vm.try_run("os reboot")?;
+    come_back(vm)
+}
+
+fn come_back(vm: &mut Vm) -> Result<()> {
+    vm.wait_reset()?;
+    vm.wait_ready()?;
+    vm.connect()
+}
+
+/// Runs this version, for good.
+fn is_committed(vm: &mut Vm, version: &str) -> Result<()> {
+    let patience = vm.patience(60);
+    eventually(patience, || {
+        let status = vm.status()?;
+        ensure!(status.version == version && status.commit == "committed", "{} is {}", status.version, status.commit);
+        Ok(())
+    })
+}
+
+fn entries(vm: &Vm) -> Result<Vec<String>> {
+    let mut names = vm.disk.list_esp("EFI/Linux")?;
+    names.sort();
+    Ok(names)
+}
+
+#[test]
+fn versions_come_stay_and_go_back() -> Result<()> {
+    let mut promises = Promises::new();
+    let publisher = Publisher::new("good")?;
+    let trusted = publisher.trusted();
+    let first = Derived::version(IMAGE, "0.1.0", &trusted, &[GOOD])?;
+    let second = Derived::version(IMAGE, "0.2.0", &trusted, &[BETTER])?;
+    let third = Derived::version(IMAGE, "0.3.0", &trusted, &[BAD])?;
+    publisher.publish(&first, &[])?;
+    let web = Web::serve(Path::new(&publisher.path("shop")))?;
+    let config = format!("{}\n[update]\nsource = \"http://{WEB}\"\n", fixture::with_console("updates", "KEY"));
+    let mut machine = Vm::builder("updates").image(&first.disk()).config(&config).web(web.port).boot()?;
+    let vm = &mut machine;
+    let root = std::fs::metadata(second.output().join("root.erofs"))?.len();
+
+    promises.check("nothing newer: said, with an exit code for scripts", || {
+        let ran = vm.try_run("os upgrade --check")?;
+        ensure!(ran.code == NOTHING_NEWER && ran.stdout.contains("0.1.0 is the newest"), "{ran:?}");
+        Ok(())
+    });
+    publisher.publish(&second, &["--notes", "works better"])?;
+    promises.check("a plan says what it costs, and writes nothing", || {
+        web.given();
+        let Outcome::Available(plan) = upgrade(vm, "--plan")? else { anyhow::bail!("there is no plan") };
+        let Plan { to, notes, slot, fetch, .. } = &plan;
+        ensure!((to.as_str(), notes.as_str(), slot.as_str()) == ("0.2.0", "works better", "b"), "{plan:?}");
+        ensure!(fetch.is_some_and(|bytes| bytes < root / 2), "{plan:?}");
+        ensure!(web.given() < 8 << 20, "a plan fetched more than metadata and the hash tree");
+        ensure!(vm.disk.read("root-b", 0, 1 << 20)?.iter().all(|byte| *byte == 0), "the slot was written");
+        Ok(())
+    });
+    promises.check("an upgrade survives a cut connection, and fetches only what is new", || {
+        web.cut_after(3 << 20);
+        let Outcome::Switched(plan) = upgrade(vm, "")? else { anyhow::bail!("it did not switch") };
+        let given = web.given();
+        ensure!(given < root / 2, "{given} bytes were fetched of a root of {root}");
+        ensure!(plan.fetch.is_some_and(|fetch| given < fetch + (8 << 20)), "{given} bytes for {plan:?}");
+        let written = vm.disk.read("root-b", 0, root as usize)?;
+        ensure!(written == std::fs::read(second.output().join("root.erofs"))?, "the slot holds something else");
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0+3.efi"], "{:?}", entries(vm)?);
+        Ok(())
+    });
+    promises.check("the next boot tries it, and it stays once all is well", || {
+        reboot(vm)?;
+        is_committed(vm, "0.2.0")?;
+        ensure!(vm.status()?.slot == "b");
+        ensure!(vm.unit("works.service")?.description == "Works better");
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0.efi"], "{:?}", entries(vm)?);
+        Ok(())
+    });
+    promises.check("os rollback goes back, and what was left is not taken again by itself", || {
+        let said = vm.run("os rollback")?;
+        ensure!(said.contains("the next boot starts Ashlar 0.1.0"), "{said}");
+        reboot(vm)?;
+        is_committed(vm, "0.1.0")?;
+        let ran = vm.try_run("os upgrade")?;
+        ensure!(ran.code == HELD && ran.stderr.contains("rolled back by hand"), "{ran:?}");
+        Ok(())
+    });
+    promises.check("and forward again, on trial", || {
+        vm.run("os rollback --to 0.2.0")?;
+        reboot(vm)?;
+        is_committed(vm, "0.2.0")
+    });
+    promises.check("a hold holds", || {
+        vm.run("os hold 'not before Monday'")?;
+        publisher.publish(&third, &[])?;
+        let ran = vm.try_run("os upgrade")?;
+        ensure!(ran.code == HELD && ran.stderr.contains("not before Monday"), "{ran:?}");
+        vm.run("os hold --off").map(drop)
+    });
+    promises.check("without parts of files the whole one is fetched", || {
+        web.forget_parts(true);
+        web.given();
+        let outcome = upgrade(vm, "--download")?;
+        ensure!(matches!(outcome, Outcome::Downloaded(_)), "{outcome:?}");
+        ensure!(web.given() > root, "the whole root was to be fetched");
+        ensure!(entries(vm)? == ["ashlar_0.2.0.efi"], "{:?}", entries(vm)?);
+        web.forget_parts(false);
+        Ok(())
+    });
+    promises.check("a version whose service fails is gone from by itself, and it is said why", || {
+        let outcome = upgrade(vm, "")?;
+        ensure!(matches!(outcome, Outcome::Switched(_)), "{outcome:?}");
+        vm.try_run("os reboot")?;
+        vm.wait_reset()?;
+        let patience = vm.patience(120);
+        vm.serial()?.wait_for_line("Ashlar 0.3.0 does not stay: works.service failed", patience)?;
+        come_back(vm)?;
+        is_committed(vm, "0.2.0")?;
+        ensure!(entries(vm)? == ["ashlar_0.2.0.efi", "ashlar_0.3.0+0-3.efi"], "{:?}", entries(vm)?);
+        let said = vm.run("os explain update")?;
+        ensure!(said.contains("0.3.0 is not taken again by itself: works.service failed"), "{said}");
+        let ran = vm.try_run("os upgrade")?;
+        ensure!(ran.code == HELD && ran.stderr.contains("works.service failed"), "{ran:?}");
+        Ok(())
+    });
+    promises.check("the history tells all of it", || {
+        let told: Vec<(What, String)> =
+            history(vm)?.history.into_iter().map(|event| (event.what, event.version)).collect();
+        let expect = [
+            (What::Installed, "0.2.0"),
+            (What::Committed, "0.2.0"),
+            (What::RolledBack, "0.1.0"),
+            (What::RolledBack, "0.2.0"),
+            (What::Committed, "0.2.0"),
+            (What::Installed, "0.3.0"),
+            (What::Condemned, "0.3.0"),
+        ];
+        let expect = expect.map(|(what, version)| (what, version.to_owned()));
+        ensure!(told == expect, "{told:?}");
+        let text = vm.run("os history")?;
+        ensure!(text.lines().count() == expect.len(), "{text}");
+        Ok(())
+    });
+    promises.check("another publisher is not trusted, and nothing is kept of it", || {
+        let other = Publisher::new("other")?;
+        other.publish(&third, &[])?;
+        let there = Web::serve(Path::new(&other.path("shop")))?;
+        // The machine reaches one server: it is given the other's files.
+        std::fs::rename(publisher.path("shop"), publisher.path("kept"))?;
+        std::os::unix::fs::symlink(other.path("shop"), publisher.path("shop"))?;
+        let ran = vm.try_run("os upgrade --check")?;
+        std::fs::remove_file(publisher.path("shop"))?;
+        std::fs::rename(publisher.path("kept"), publisher.path("shop"))?;
+        drop(there);
+        ensure!(ran.code == UNTRUSTED && ran.stderr.contains("trust the source"), "{ran:?}");
+        let ran = vm.try_run("os upgrade --check --from http://10.0.2.100:81/")?;
+        ensure!(ran.code == NO_SOURCE, "{ran:?}");
+        Ok(())
+    });
+    promises.finish();
+    machine.finish();
+    Ok(())
+}
