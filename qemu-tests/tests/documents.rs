@@ -39,12 +39,12 @@ fn mistakes(place: &str, block: &str) -> Vec<String> {
 fn examples_are_read_without_a_mistake() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("qemu-tests is a folder of the checkout");
     let mut count = 0;
-    for document in ["README.md", "docs/configuration.md"] {
+    for document in ["README.md", "docs/configuration.md", "docs/updates.md"] {
         let text = std::fs::read_to_string(root.join(document)).expect(document);
         for (line, block) in blocks(&text) {
             assert_eq!(mistakes(document, &block), Vec::<String>::new(), "{document}, block in line {line}");
             count += 1;
         }
     }
-    assert_eq!(count, 4);
+    assert_eq!(count, 5);
 }

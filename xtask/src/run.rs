@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use ashlar_qemu_tests::arch::Arch;
 use ashlar_qemu_tests::disk::Disk;
-use ashlar_qemu_tests::qemu::{Console, Launch, Network};
+use ashlar_qemu_tests::qemu::{Console, Launch, Network, WEB};
+use ashlar_qemu_tests::web::Web;
 use ashlar_qemu_tests::{fixture, ssh};
 
 use crate::setup::{self, Use};
@@ -34,6 +35,9 @@ pub struct Options {
     /// Begin with a new disk even if the image is the same
     #[arg(long)]
     fresh: bool,
+    /// Serve this published folder to the machine, which takes its updates from there
+    #[arg(long, value_name = "FOLDER")]
+    serve: Option<PathBuf>,
 }
 
 /// The verb.
@@ -45,13 +49,19 @@ pub fn main(options: &Options) -> Result<()> {
     let folder = project::target().join("run").join(format!("{}-{}", options.image, options.arch));
     let identity = Identity::find()?;
     let disk = disk(&built, &folder, options.fresh)?;
-    disk.put_on_esp("ashlar/machine.toml", fixture::with_console("ashlar", &identity.public).as_bytes())?;
+    let mut config = fixture::with_console("ashlar", &identity.public);
+    if options.serve.is_some() {
+        config += &format!("\n[update]\nsource = \"http://{WEB}\"\n");
+    }
+    disk.put_on_esp("ashlar/machine.toml", config.as_bytes())?;
     let port = port()?;
     let mut launch = Launch::new(options.arch, &disk.path);
     launch.memory = options.memory;
     launch.cpus = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
     launch.console = Console::Terminal;
-    launch.networks.push(Network::User { ssh_port: port, restricted: false, web: None });
+    // It serves as long as this program runs, which is as long as QEMU does.
+    let web = options.serve.as_deref().map(Web::serve).transpose()?.map(|web| web.port);
+    launch.networks.push(Network::User { ssh_port: port, restricted: false, web });
     say(&format!("booting under {}; leave with Ctrl-a x", launch.accelerator.name()));
     say(&format!("log in from elsewhere: {}", identity.command(port)));
     crate::step::run(&mut launch.command(&folder)?)
