@@ -11,6 +11,8 @@ pub const STATE: &str = "ashlar-state.service";
 pub const PROVISION: &str = "ashlar-provision.service";
 /// Writes the verdict about a version on trial down: a unit of the image's, like the updater itself.
 pub const COMMIT: &str = "ashlar-commit.service";
+/// Ends the count of boots that never became ready.
+pub const READY: &str = "ashlar-ready.service";
 /// What booting means.
 pub const DEFAULT: &str = "multi-user.target";
 
@@ -46,8 +48,10 @@ const DOWN: [&str; 5] = ["shutdown.target", "reboot.target", "poweroff.target", 
 /// All of them.
 pub fn units() -> Vec<Unit> {
     let mut units: Vec<Unit> = TARGETS.iter().map(target).collect();
-    units.push(program(STATE, "State partition and /var", &[], &["local-fs.target", "sysinit.target"]));
-    units.push(program(PROVISION, "Machine configuration", &[STATE], &["sysinit.target"]));
+    let (state, provision) = ("/usr/lib/ashlar/state", "/usr/lib/ashlar/provision");
+    units.push(program(STATE, "State partition and /var", (state, ""), &[], &["local-fs.target", "sysinit.target"]));
+    units.push(program(PROVISION, "Machine configuration", (provision, ""), &[STATE], &["sysinit.target"]));
+    units.push(program(READY, "Record of boots", (state, " ready"), &[], &[]));
     units
 }
 
@@ -74,11 +78,17 @@ fn target((name, description, requires, after): &Target) -> Unit {
     unit(name, description, dependencies, aliases, Body::Target)
 }
 
-fn program(name: &str, description: &str, after: &[&str], wanted_by: &[&str]) -> Unit {
-    let command = if name == STATE { "/usr/lib/ashlar/state" } else { "/usr/lib/ashlar/provision" };
+/// A program of ours and its arguments.
+fn program(
+    name: &str,
+    description: &str,
+    (command, arguments): (&str, &str),
+    after: &[&str],
+    wanted_by: &[&str],
+) -> Unit {
     let service = Service {
         service_type: ServiceType::Oneshot,
-        bundle: format!("host:{command}"),
+        bundle: format!("host:{command}{arguments}"),
         start_pre: Vec::new(),
         reload: None,
         tty: None,

@@ -10,6 +10,7 @@
 
 mod command_line;
 mod console;
+mod count;
 mod error;
 mod facts;
 mod handover;
@@ -52,13 +53,14 @@ struct Boot {
 /// The words for a step, and the step.
 type Step = (&'static str, fn(&mut Boot) -> Result<(), Error>);
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("mount the kernel's file systems", |_| mounts::mount_all()),
     ("read the kernel command line", Boot::read_command_line),
     // One whose driver is in the kernel is armed now, another one behind the modules.
     ("arm the watchdog", Boot::arm_watchdog),
     ("load the kernel modules", Boot::load_modules),
     ("find the root", Boot::find_root),
+    ("count this boot", Boot::count),
     ("open and mount the root", Boot::mount_root),
     ("tell PID 1 of this boot", Boot::write_facts),
     ("start PID 1", Boot::start),
@@ -96,6 +98,14 @@ impl Boot {
     fn find_root(&mut self) -> Result<(), Error> {
         let wanted = self.command_line.root_hash()?;
         self.slot = Some(search::find(wanted, loader::partition(), || self.modules.load(true))?);
+        Ok(())
+    }
+
+    /// Before anything of the root is read: it may be what keeps the machine from starting.
+    fn count(&mut self) -> Result<(), Error> {
+        if let Some((esp, _)) = self.slot.as_ref().and_then(|slot| slot.esp.as_ref()) {
+            count::begin(esp, &facts::version());
+        }
         Ok(())
     }
 
@@ -146,6 +156,11 @@ impl Boot {
             loop {
                 thread::park();
             }
+        }
+        if self.slot.is_none()
+            && let Some(esp) = search::esp(loader::partition())
+        {
+            count::begin(&esp, &version);
         }
         thread::sleep(BEFORE_RESTART);
         let refused = power::power(Power::Restart);

@@ -7,13 +7,13 @@ use std::fs::{self, File};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ashlar_formats::gpt;
+use ashlar_formats::gpt::{self, Table};
 use ashlar_formats::uuid::Uuid;
 use ashlar_formats::verity::RootHash;
 
 use crate::console;
 use crate::error::Error;
-use crate::slot::{Look, Slot, look};
+use crate::slot::{self, Look, Slot, look};
 
 /// Disks of large machines and on slow buses take their time.
 const LIMIT: Duration = Duration::from_secs(30);
@@ -59,6 +59,21 @@ pub fn find(
     }
 }
 
+/// The EFI system partition that the loader was started from, where no slot tells it; the only one, if it does not say.
+pub fn esp(loader: Option<Uuid>) -> Option<String> {
+    let on = |name: String| {
+        let disk = path(&name);
+        let table = Table::read(&mut File::open(&disk).ok()?).ok()?.table;
+        slot::esp(&disk, &table)
+    };
+    let found: Vec<(String, Uuid)> = disks().into_iter().filter_map(on).collect();
+    let chosen = match loader {
+        Some(loader) => found.iter().find(|(_, id)| *id == loader),
+        None => found.first().filter(|_| found.len() == 1),
+    };
+    chosen.map(|(path, _)| path.clone())
+}
+
 /// Names of the disks, in order. Those without a medium have no size.
 fn disks() -> Vec<String> {
     let entries = fs::read_dir("/sys/class/block").into_iter().flatten().flatten();
@@ -73,9 +88,13 @@ fn disks() -> Vec<String> {
     disks
 }
 
+/// In sysfs a slash of the name is an exclamation mark.
+fn path(name: &str) -> String {
+    format!("/dev/{}", name.replace('!', "/"))
+}
+
 fn look_at(name: String) -> Looked {
-    // In sysfs a slash of the name is an exclamation mark.
-    let disk = format!("/dev/{}", name.replace('!', "/"));
+    let disk = path(&name);
     let looked = File::open(&disk)
         .map_err(gpt::Error::from)
         .and_then(|mut file| look(&disk, &mut file, |path| File::open(path)));

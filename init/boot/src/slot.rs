@@ -77,7 +77,6 @@ fn slot(
             return Err(format!("needs {needed} bytes of {}, which has {size}", partition.name));
         }
     }
-    let esp = table.partitions().find(|(_, partition)| partition.type_id == types::ESP);
     Ok(Slot {
         name,
         disk: disk.to_owned(),
@@ -85,8 +84,14 @@ fn slot(
         tree: path,
         superblock,
         root_hash,
-        esp: esp.map(|(number, esp)| (partition_path(disk, number), esp.id)),
+        esp: esp(disk, table),
     })
+}
+
+/// The EFI system partition of a disk, and its GUID.
+pub fn esp(disk: &str, table: &Table) -> Option<(String, Uuid)> {
+    let found = table.partitions().find(|(_, partition)| partition.type_id == types::ESP);
+    found.map(|(number, esp)| (partition_path(disk, number), esp.id))
 }
 
 /// The kernel's name of a partition: a letter between two numbers.

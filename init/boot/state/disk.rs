@@ -23,6 +23,19 @@ const SYSFS_SECTOR: u64 = 512;
 #[derive(Deserialize)]
 struct Boot {
     disk: String,
+    esp: Option<String>,
+}
+
+impl Boot {
+    fn read() -> Result<Self, Error> {
+        let text = fs::read_to_string(BOOT).map_err(|error| Error::Boot(error.to_string()))?;
+        serde_json::from_str(&text).map_err(|error| Error::Boot(error.to_string()))
+    }
+}
+
+/// The EFI system partition that the machine was booted from.
+pub fn esp_of_this_boot() -> Result<Option<String>, Error> {
+    Ok(Boot::read()?.esp)
 }
 
 /// The open disk.
@@ -35,8 +48,7 @@ pub struct Disk {
 impl Disk {
     /// Opens the disk that the machine was booted from.
     pub fn of_this_boot() -> Result<Self, Error> {
-        let text = fs::read_to_string(BOOT).map_err(|error| Error::Boot(error.to_string()))?;
-        let boot: Boot = serde_json::from_str(&text).map_err(|error| Error::Boot(error.to_string()))?;
+        let boot = Boot::read()?;
         let file = OpenOptions::new().read(true).write(true).open(&boot.disk);
         let file = file.map_err(Error::at("open", &boot.disk))?;
         Ok(Self { path: boot.disk, file })

@@ -14,6 +14,8 @@
 //!
 //! `state forget` gives a file system up that cannot be repaired: the entry becomes `state-new` again.
 //!
+//! `state ready`: PID 1 says that the machine is ready, which ends the count of boots that never were.
+//!
 //! Only the disk that the machine was booted from is ever written to: boot.json names it.
 
 mod disk;
@@ -22,6 +24,7 @@ mod ext4;
 mod plan;
 mod problem;
 mod programs;
+mod ready;
 mod table;
 mod var;
 
@@ -31,8 +34,10 @@ use disk::Disk;
 use error::Error;
 
 fn main() -> ExitCode {
-    if std::env::args().nth(1).is_some_and(|verb| verb == "forget") {
-        return forget();
+    match std::env::args().nth(1).as_deref() {
+        Some("forget") => return forget(),
+        Some("ready") => return ready(),
+        _ => {}
     }
     let Err(error) = run() else { return ExitCode::SUCCESS };
     problem::report(&format!("{error}; until then /var is in memory and forgotten at the next boot"));
@@ -64,6 +69,16 @@ fn run() -> Result<(), Error> {
         problem::report(&error.to_string());
     }
     var::make_folders()
+}
+
+fn ready() -> ExitCode {
+    match ready::note() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("cannot note that this boot became ready: {error}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 fn forget() -> ExitCode {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use ashlar_config::unit::Body;
-use ashlar_control::message;
+use ashlar_control::message::{self, JobKind, JobMode};
 use ashlar_sys::{epoll, signal};
 
 use super::{Machine, ended};
@@ -206,6 +206,9 @@ impl Machine {
         self.watchdog.open();
         self.watchdog.pet(now);
         self.save_machine();
+        if let Err(refusal) = self.core.enqueue(builtin::READY, JobKind::Start, JobMode::Replace) {
+            self.log.say(log::ERROR, None, &format!("cannot start {}: {refusal}", builtin::READY));
+        }
     }
 
     /// The line that says that the machine is there.

@@ -4,6 +4,7 @@
 //! Pure: text in, values or an [`Error`] out. Reading files, downloading and applying happen elsewhere.
 
 pub mod boot_entry;
+pub mod boot_record;
 pub mod error;
 pub mod image;
 pub mod machine;
