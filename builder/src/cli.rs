@@ -153,6 +153,9 @@ pub struct PublishArgs {
     /// What its users should know.
     #[arg(long, default_value = "")]
     pub notes: String,
+    /// Make patches from so many versions before it; others fetch the blocks that they have not.
+    #[arg(long, value_name = "COUNT", default_value_t = 3)]
+    pub patches: usize,
 }
 
 /// `ashlar withdraw`

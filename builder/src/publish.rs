@@ -8,19 +8,24 @@
 //! | `metadata/N.snapshot.json`, `metadata/timestamp.json` | what belongs together, and that it is the newest |
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE` | a release's root, hash tree and UKI |
 //!
+//! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE.from-OLDER` | a patch for those who run OLDER |
+//!
 //! Readers see the old state or the new one: the timestamp comes last, by a rename. Here: the verbs; `keyring` has the
 //! private keys, `shop` the folder.
 
 mod keyring;
+mod patch;
 mod shop;
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
+use ashlar_config::version;
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
-use ashlar_formats::tuf::{self, Target, target_name};
+use ashlar_formats::tuf::{self, Target, patch_name, target_name};
 use serde_json::{Value, json};
 
 use crate::assemble::Release;
@@ -32,6 +37,9 @@ use shop::Shop;
 
 /// The target that carries what is said about a release.
 const TOLD_WITH: &str = "root.verity";
+const ROOT: &str = "root.erofs";
+/// What patches are made of; a hash tree is small, and new in all of its digests.
+const PATCHED: [&str; 2] = [ROOT, "ashlar.efi"];
 
 /// `ashlar keys`
 ///
@@ -61,6 +69,9 @@ pub fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     let releases = args.releases.iter().map(|folder| read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
     for (folder, release) in args.releases.iter().zip(&releases) {
         add(&mut shop, folder, release, args)?;
+    }
+    for release in &releases {
+        add_patches(&mut shop, release, args.patches)?;
     }
     shop.put_out()?;
     for release in &releases {
@@ -130,6 +141,57 @@ fn add(shop: &mut Shop, folder: &Path, release: &Release, args: &PublishArgs) ->
         })?;
     }
     Ok(())
+}
+
+/// Adds patches from the last versions before a release. Those that are out already stay as they are.
+fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Result<()> {
+    let arch = release.arch.to_string();
+    let is_older = |other: &tuf::Release| {
+        let is_of_it = other.image == release.image && other.arch == arch;
+        is_of_it && version::compare(&other.version, &release.version) == Ordering::Less
+    };
+    let mut older: Vec<tuf::Release> = shop.releases().filter(is_older).collect();
+    older.sort_by(|one, two| version::compare(&two.version, &one.version));
+    for from in older.iter().take(count) {
+        for file in PATCHED {
+            add_patch(shop, release, from, file).with_context(|| {
+                format!("make the patch of {file} from version {} to {}", from.version, release.version)
+            })?;
+        }
+    }
+    Ok(())
+}
+
+fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str) -> anyhow::Result<()> {
+    let name = |version: &str, file: &str| target_name(&from.image, &from.arch, version, file);
+    let makes = name(&release.version, file);
+    let patch = patch_name(&makes, &from.version);
+    if shop.has(&patch) {
+        return Ok(());
+    }
+    let (old, new) = (shop.file(&name(&from.version, file))?, shop.file(&makes)?);
+    let out = shop.scratch();
+    let (head, base) = if file == ROOT {
+        let tree = |version: &str| {
+            let path = shop.file(&name(version, TOLD_WITH))?;
+            fs::read(&path).with_context(|| format!("read {}", path.display()))
+        };
+        let (before, after) = (tree(&from.version)?, tree(&release.version)?);
+        (patch::of_root((&old, &before), (&new, &after), &out)?, from.root_hash.clone())
+    } else {
+        (patch::of_file(&old, &new, &out)?, Digest::of_reader(&mut File::open(&old)?)?.to_string())
+    };
+    let Some(head) = head else { return Ok(()) };
+    let (length, whole) = (out.metadata()?.len(), new.metadata()?.len());
+    println!("{patch}: {} kB, instead of {} kB", length / 1000, whole / 1000);
+    if length < whole {
+        let head_sha256 = Digest::of(&head.bytes()).to_string();
+        let told = tuf::Patch { makes, base, head_length: head.len() as u64, head_sha256 };
+        let sha256 = Digest::of_reader(&mut File::open(&out)?)?.to_string();
+        let hashes = [("sha256".to_owned(), sha256)].into();
+        shop.add(&patch, Target { length, hashes, custom: json!({ "patch": told }) }, &out)?;
+    }
+    fs::remove_file(&out).with_context(|| format!("remove {}", out.display()))
 }
 
 /// What is signed is what was built.

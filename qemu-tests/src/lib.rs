@@ -10,7 +10,9 @@ pub mod disk;
 pub mod fixture;
 pub mod oci;
 pub mod peer;
+pub mod powercut;
 pub mod promise;
+pub mod publisher;
 pub mod qemu;
 pub mod qmp;
 pub mod serial;
@@ -27,5 +29,7 @@ pub const ACCELERATOR_VARIABLE: &str = "ASHLAR_ACCELERATOR";
 pub const LOGS_VARIABLE: &str = "ASHLAR_VM_LOGS";
 /// The builder's program, for stories that build.
 pub const BUILDER_VARIABLE: &str = "ASHLAR_BUILDER";
+/// Asks for every class of states to be booted, and names the document that is written about it.
+pub const POWERCUT_VARIABLE: &str = "ASHLAR_POWERCUT";
 /// The folder of our programs for this host's architecture, likewise.
 pub const PROGRAMS_VARIABLE: &str = "ASHLAR_PROGRAMS";

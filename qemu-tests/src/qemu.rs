@@ -20,6 +20,15 @@ pub struct Drive {
     pub format: String,
     /// Writes are forgotten when QEMU ends.
     pub snapshot: bool,
+    /// Every write of the guest is recorded here (see [`crate::powercut`]); the disk has to be a raw one.
+    pub log: Option<PathBuf>,
+}
+
+impl Drive {
+    /// A raw disk.
+    pub fn raw(path: &Path) -> Self {
+        Self { path: path.into(), format: "raw".into(), snapshot: false, log: None }
+    }
 }
 
 /// Where the guest finds a server of this host's.
@@ -87,8 +96,7 @@ pub struct Launch {
 impl Launch {
     /// A machine with one disk, under whatever runs it fastest here.
     pub fn new(arch: Arch, disk: &Path) -> Self {
-        let drive = Drive { path: disk.into(), format: "raw".into(), snapshot: false };
-        Self { drives: vec![drive], ..Self::bare(arch, Accelerator::of(arch)) }
+        Self { drives: vec![Drive::raw(disk)], ..Self::bare(arch, Accelerator::of(arch)) }
     }
 
     /// A machine with nothing to boot from.
@@ -129,7 +137,10 @@ impl Launch {
         command.args(["-device", "virtio-rng-pci", "-qmp", "unix:qmp,server=on,wait=off"]);
         for (index, drive) in self.drives.iter().enumerate() {
             let order = if index == self.boot_from { 1 } else { index + 2 };
-            command.args(drive_arguments(index, drive, order));
+            match &drive.log {
+                Some(log) => command.args(recorded_arguments(index, &drive.path, log, order)),
+                None => command.args(drive_arguments(index, drive, order)),
+            };
         }
         for (index, network) in self.networks.iter().enumerate() {
             command.args(network_arguments(index, network));
@@ -182,6 +193,21 @@ fn drive_arguments(index: usize, drive: &Drive, order: usize) -> [String; 4] {
     }
     let device = format!("virtio-blk-pci,drive=disk{index},bootindex={order}");
     ["-drive".into(), backend, "-device".into(), device]
+}
+
+/// The filter logs a flush only if it sees it, so that only the files below it are spared theirs. One queue: the order of
+/// parallel ones would not be the guest's. No discards: what they leave is not defined.
+fn recorded_arguments(index: usize, disk: &Path, log: &Path, order: usize) -> [String; 8] {
+    let file = |name: &str, path: &Path| {
+        format!("driver=file,node-name={name}{index},cache.no-flush=on,filename={}", path.display())
+    };
+    let filter =
+        format!("driver=blklogwrites,node-name=logged{index},file=file{index},log=log{index},log-sector-size=512");
+    let device =
+        format!("virtio-blk-pci,drive=logged{index},num-queues=1,write-zeroes=off,discard=off,bootindex={order}");
+    let [disk, log] = [file("file", disk), file("log", log)];
+    let block = || "-blockdev".to_owned();
+    [block(), disk, block(), log, block(), filter, "-device".to_owned(), device]
 }
 
 /// A command line between the guest's connection, which is its standard input and output, and a port of this host.

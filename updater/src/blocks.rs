@@ -1,12 +1,14 @@
 //! The root of a release, block by block: what the slot already holds stays (so that a cut upgrade goes on where it
-//! stopped), what the running root has is copied, and only the rest is fetched. Where a block comes from does not matter:
-//! each one is what its leaf of the signed tree says, or is not written.
+//! stopped), what the running root has is copied, and only the rest is fetched: as pieces of a patch where those are less,
+//! and as blocks otherwise. Where a block comes from does not matter: each one is what its leaf of the signed tree says,
+//! or is not written. A road that ends in the middle is left for the next one, which goes on from there.
 
 use std::ops::Range;
 
 use crate::device::{BLOCK, Buffer, Device, PIECE};
 use crate::error::Error;
 use crate::offer::Piece;
+use crate::patch::Patch;
 use crate::source::Source;
 use crate::tree::Tree;
 
@@ -32,6 +34,31 @@ pub struct Transfer<'a> {
     running: &'a Device,
     slot: &'a Device,
     from: Vec<From>,
+    patch: Option<Pieces>,
+}
+
+/// A patch, and which blocks its pieces make.
+#[derive(Debug)]
+struct Pieces {
+    patch: Patch,
+    blocks: Vec<Vec<usize>>,
+}
+
+impl Pieces {
+    /// A patch's stream is the blocks that the running root has nowhere.
+    fn new(patch: Patch, places: &[Option<usize>]) -> Option<Self> {
+        let mut new = (0..places.len()).filter(|block| places[*block].is_none());
+        let mut blocks = Vec::new();
+        for piece in &patch.head.pieces {
+            let [first, part, length] = [piece.base, piece.base_length.into(), piece.length.into()];
+            if [first, part, length].iter().any(|number: &u64| !number.is_multiple_of(BLOCK as u64)) {
+                return None;
+            }
+            let made: Vec<usize> = new.by_ref().take(piece.length as usize / BLOCK).collect();
+            (made.len() * BLOCK == piece.length as usize).then(|| blocks.push(made))?;
+        }
+        new.next().is_none().then_some(Self { patch, blocks })
+    }
 }
 
 /// Told of bytes done, and bytes in all.
@@ -58,7 +85,24 @@ impl<'a> Transfer<'a> {
             }
             progress((range.end * BLOCK) as u64, tree.superblock.data_bytes());
         }
-        Ok(Self { tree, running, slot, from })
+        Ok(Self { tree, running, slot, from, patch: None })
+    }
+
+    /// With a patch from the running root, made for the same places. One that does not fit is left out.
+    pub fn with_patch(mut self, patch: Option<Patch>, places: &[Option<usize>]) -> Self {
+        self.patch = patch.and_then(|patch| Pieces::new(patch, places));
+        self
+    }
+
+    /// The pieces of the patch that are less than the blocks that they make, as far as those are missing.
+    fn wanted(&self) -> Vec<bool> {
+        let missing =
+            |blocks: &Vec<usize>| blocks.iter().filter(|block| self.from[**block] == From::Source).count() * BLOCK;
+        let wanted = |pieces: &Pieces| -> Vec<bool> {
+            let frames = pieces.patch.head.pieces.iter().map(|piece| piece.frame as usize);
+            frames.zip(&pieces.blocks).map(|(frame, blocks)| frame < missing(blocks)).collect()
+        };
+        self.patch.as_ref().map(wanted).unwrap_or_default()
     }
 
     fn count(&self, wanted: fn(&From) -> bool) -> u64 {
@@ -67,7 +111,14 @@ impl<'a> Transfer<'a> {
 
     /// Bytes that the source has to give, without what is fetched along to save requests.
     pub fn fetch_bytes(&self) -> u64 {
-        self.count(|from| *from == From::Source)
+        let all = self.count(|from| *from == From::Source);
+        let Some(pieces) = &self.patch else { return all };
+        let wanted = self.wanted();
+        let chosen = (0..wanted.len()).filter(|number| wanted[*number]);
+        chosen.fold(all, |bytes, number| {
+            let made = pieces.blocks[number].iter().filter(|block| self.from[**block] == From::Source).count() * BLOCK;
+            bytes - made as u64 + u64::from(pieces.patch.head.pieces[number].frame)
+        })
     }
 
     /// Bytes that are on this machine.
@@ -87,6 +138,7 @@ impl<'a> Transfer<'a> {
             done += bytes;
             progress(done.min(total), total);
         };
+        self.apply(source, &mut told)?;
         match self.fetch_parts(source, piece, &mut told) {
             // One pass over the whole file: what is there already is left alone.
             Err(Error::NoRanges) => self.fetch(source, piece, 0..self.tree.blocks(), &mut told)?,
@@ -113,6 +165,44 @@ impl<'a> Transfer<'a> {
             // What is not sound is written over when it was fetched.
             self.slot.write(bytes, (run.start * BLOCK) as u64)?;
             told(bytes.len() as u64);
+        }
+        Ok(())
+    }
+
+    /// By the patch. What it does not make, for whatever reason, is left to the next road.
+    fn apply(&mut self, source: &dyn Source, told: &mut dyn FnMut(u64)) -> Result<(), Error> {
+        let wanted = self.wanted();
+        let Some(Pieces { patch, blocks }) = self.patch.take() else { return Ok(()) };
+        let running = self.running;
+        let applied =
+            patch.apply(source, &wanted, &mut |place, buffer| running.read(buffer, place), &mut |number, bytes| {
+                self.take_made(&blocks[number], bytes, told)
+            });
+        match applied {
+            Err(error @ (Error::Trust(_) | Error::Source(_) | Error::NoRanges)) => {
+                eprintln!("{}: what it would have made is fetched", error.line());
+                Ok(())
+            }
+            // A rotten base is no reason to stop either.
+            Err(Error::System { verb: "read", path, source }) => {
+                eprintln!("read {path}: {source}: what a patch would have made of it is fetched");
+                Ok(())
+            }
+            other => other,
+        }
+    }
+
+    /// Writes the blocks of a piece that are missing.
+    fn take_made(&mut self, blocks: &[usize], bytes: &[u8], told: &mut dyn FnMut(u64)) -> Result<(), Error> {
+        let mut buffer = Buffer::new(bytes.len());
+        buffer.copy_from_slice(bytes);
+        let mut at = 0;
+        for run in runs(blocks, |_| From::Source, PIECE / BLOCK) {
+            let bytes = &buffer[at..at + run.len() * BLOCK];
+            at += bytes.len();
+            if run.clone().any(|block| self.from[block] == From::Source) {
+                self.take(run.start, bytes, told)?;
+            }
         }
         Ok(())
     }
@@ -208,7 +298,7 @@ fn requests(from: &[From]) -> Vec<Range<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::Take;
+    use crate::source::{Folder, Take};
     use ashlar_formats::uuid::Uuid;
     use ashlar_formats::verity;
     use std::cell::RefCell;
@@ -233,6 +323,23 @@ mod tests {
             self.asked.borrow_mut().push((first, length));
             // In odd lengths, as they come from a network.
             self.bytes[first as usize..(first + length) as usize].chunks(5000).try_for_each(take)
+        }
+    }
+
+    /// A patch in a folder, and a root on a server.
+    struct Both {
+        patch: Folder,
+        root: Server,
+    }
+
+    impl Source for Both {
+        fn whole(&self, _: &str, _: u64) -> Result<Option<Vec<u8>>, Error> {
+            unreachable!()
+        }
+
+        fn part(&self, path: &str, total: u64, first: u64, length: u64, take: Take<'_>) -> Result<(), Error> {
+            let source: &dyn Source = if path == "patch" { &self.patch } else { &self.root };
+            source.part(path, total, first, length, take)
         }
     }
 
@@ -285,6 +392,56 @@ mod tests {
         assert_eq!((ran.fetched, ran.local, ran.requests), (1, 6, 1));
         let ran = run(&old, &new, &new, true, &new).unwrap();
         assert_eq!((ran.fetched, ran.requests), (0, 0));
+    }
+
+    #[test]
+    fn a_patch_makes_what_it_makes_cheaper() {
+        let (old, new) = (root(&[1, 2, 3, 4]), root(&[9, 2, 8, 1, 7, 6]));
+        let new_blocks = [0, 2, 4, 5].map(|block| new[block * BLOCK..][..BLOCK].to_vec());
+        let pieces = [new_blocks[..2].concat(), new_blocks[2..].concat()];
+        let (folder, offered) = crate::patch::tests::make(&old, &pieces);
+        let (running, target) = (folder.path().join("running"), folder.path().join("slot"));
+        let (tree_old, tree_new) = (tree(&old), tree(&new));
+        let places = tree_new.places_in(&tree_old);
+        // Both pieces; one of them, since the slot has the other's blocks; both, of which the second is damaged.
+        let at = offered.file.size as usize - 1;
+        for (slot, damage, fetched) in [(0, false, 0), (3, false, 0), (0, true, 2)] {
+            fs::write(&running, &old).unwrap();
+            let mut content = new[..slot * BLOCK].to_vec();
+            content.resize(new.len(), 0);
+            fs::write(&target, content).unwrap();
+            let path = folder.path().join("patch");
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[at] ^= u8::from(damage);
+            fs::write(&path, bytes).unwrap();
+            let source = Folder::new(fs::File::open(folder.path()).unwrap().into());
+            let (device, slot) = (Device::open(&running).unwrap(), Device::open_writable(&target).unwrap());
+            let transfer = Transfer::plan(&tree_new, &places, &device, &slot, &mut |_, _| {}).unwrap();
+            let blocks = transfer.fetch_bytes();
+            let transfer = transfer.with_patch(Some(Patch::open(&source, &offered).unwrap()), &places);
+            assert!(transfer.fetch_bytes() < blocks, "{}", transfer.fetch_bytes());
+            let server =
+                Both { patch: source, root: Server { bytes: new.clone(), parts: true, asked: RefCell::default() } };
+            let piece = Piece { path: String::new(), size: new.len() as u64, sha256: String::new() };
+            transfer.run(&server, &piece, &mut |_, _| {}).unwrap();
+            assert_eq!(fs::read(&target).unwrap(), new);
+            let asked: u64 = server.root.asked.take().iter().map(|(_, length)| length).sum();
+            assert_eq!(asked, fetched * BLOCK as u64);
+        }
+    }
+
+    #[test]
+    fn a_patch_that_does_not_fit_is_left_out() {
+        let (old, new) = (root(&[1, 2]), root(&[1, 3]));
+        let check = |content: Vec<u8>, expect| {
+            let (folder, offered) = crate::patch::tests::make(&old, &[content]);
+            let source = Folder::new(fs::File::open(folder.path()).unwrap().into());
+            let places = tree(&new).places_in(&tree(&old));
+            assert_eq!(Pieces::new(Patch::open(&source, &offered).unwrap(), &places).is_some(), expect);
+        };
+        check(new[BLOCK..].to_vec(), true);
+        check(new.clone(), false);
+        check(vec![0; 100], false);
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! The EFI system partition: mounted as long as it is written to. A boot entry comes by a rename and goes by a rename, each
-//! of one sector: see [`fits`].
+//! a single write of one sector: see [`fits`] and [`Esp::take_name`].
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ashlar_config::boot_entry::BootEntry;
 use ashlar_formats::pe;
 use ashlar_formats::verity::RootHash;
 use ashlar_sys::filesystem as fsys;
-use sha2::{Digest, Sha256};
 
 use crate::boot::Boot;
 use crate::device::{Buffer, Device, PIECE};
 use crate::error::{Error, at};
 use crate::offer::Piece;
-use crate::source::Source;
+use crate::patch::sha256;
+use crate::source::Take;
 
 const MOUNT: &str = "/run/esp";
 const ENTRIES: &str = "EFI/Linux";
@@ -27,6 +27,9 @@ const REPAIRED: &str = "FSCK";
 const LIMIT: u64 = 256 << 20;
 /// More directory entries of 32 bytes do not fit into one sector of 512.
 const SECTOR: usize = 16;
+
+/// Gives all bytes of a file.
+pub type Fill<'a> = &'a mut dyn FnMut(Take<'_>) -> Result<(), Error>;
 
 /// The partition, until the value goes away.
 #[derive(Debug)]
@@ -44,7 +47,8 @@ impl Esp {
         fs::create_dir_all(&folder).map_err(at("make", &folder))?;
         let flags = fsys::NO_SUID | fsys::NO_DEVICES | fsys::NO_EXEC;
         let name = device.to_string_lossy();
-        fsys::mount(&name, &folder, "vfat", flags, "umask=0077").map_err(at("mount", device))?;
+        // What a cut has left of a file that was being written must not make the file system read-only: it is removed.
+        fsys::mount(&name, &folder, "vfat", flags, "umask=0077,errors=continue").map_err(at("mount", device))?;
         Ok(Self { folder, mounted: true })
     }
 
@@ -69,15 +73,20 @@ impl Esp {
         Ok(self.entries()?.into_iter().find(|entry| entry.version == version))
     }
 
-    /// Gives an entry another counter. Both names at once, or none, is what a cut could leave: the kernel writes one sector.
+    /// Gives an entry another counter.
     pub fn rename(&self, from: &BootEntry, to: &BootEntry) -> Result<(), Error> {
-        if from == to {
-            return Ok(());
-        }
+        if from == to { Ok(()) } else { self.take_name(&from.file(), to) }
+    }
+
+    /// Gives a file the name of an entry, in one write. The kernel (vfat_rename) changes the directory's sector in memory:
+    /// the new name as that of an empty file, and the old one gone; where the file begins and its size follow when its
+    /// inode is written, into the same sector. So the file is synced and not the folder, which would put the empty one on
+    /// the medium first.
+    fn take_name(&self, from: &str, to: &BootEntry) -> Result<(), Error> {
         let folder = self.entries_folder();
-        let path = folder.join(from.file());
-        fs::rename(&path, folder.join(to.file())).map_err(at("rename", path))?;
-        self.sync()
+        let (from, to) = (folder.join(from), folder.join(to.file()));
+        fs::rename(&from, &to).map_err(at("rename", from))?;
+        File::open(&to).and_then(|file| file.sync_all()).map_err(at("write", to))
     }
 
     /// Removes an entry.
@@ -131,11 +140,11 @@ impl Esp {
         Ok(())
     }
 
-    /// Fetches a UKI under a name that the boot loader does not see, has the medium keep it, reads it back, and only then
+    /// Fills a UKI under a name that the boot loader does not see, has the medium keep it, reads it back, and only then
     /// gives it its name.
     pub fn install(
         &self,
-        source: &dyn Source,
+        fill: Fill<'_>,
         piece: &Piece,
         entry: &BootEntry,
         root: RootHash,
@@ -147,9 +156,12 @@ impl Esp {
         let fresh = self.entries_folder().join(NEW);
         let mut file = File::create(&fresh).map_err(at("write", &fresh))?;
         let mut done = 0;
-        source.part(&piece.path, piece.size, 0, piece.size, &mut |bytes| {
-            file.write_all(bytes).map_err(at("write", &fresh))?;
+        fill(&mut |bytes| {
             done += bytes.len() as u64;
+            if done > piece.size {
+                return Err(Error::Trust("the UKI is longer than what was signed".into()));
+            }
+            file.write_all(bytes).map_err(at("write", &fresh))?;
             progress(done, piece.size);
             Ok(())
         })?;
@@ -157,16 +169,22 @@ impl Esp {
         drop(file);
         let content = read_back(&fresh, piece.size)?;
         check(&content, piece, &entry.version, root)?;
+        self.take_name(NEW, entry)
+    }
+
+    /// A UKI's bytes.
+    pub fn content(&self, entry: &BootEntry) -> Result<Vec<u8>, Error> {
         let path = self.entries_folder().join(entry.file());
-        fs::rename(&fresh, &path).map_err(at("rename", &path))?;
-        self.sync()
+        let file = File::open(&path).map_err(at("read", &path))?;
+        let mut content = Vec::new();
+        file.take(LIMIT).read_to_end(&mut content).map_err(at("read", &path))?;
+        Ok(content)
     }
 
     /// The root hash that an entry's command line names.
     pub fn root_of(&self, entry: &BootEntry) -> Result<RootHash, Error> {
-        let path = self.entries_folder().join(entry.file());
-        let content = fs::read(&path).map_err(at("read", &path))?;
-        root_hash(&content).ok_or_else(|| Error::Machine(format!("{} names no root hash", path.display())))
+        let none = || Error::Machine(format!("the boot entry {} names no root hash", entry.file()));
+        root_hash(&self.content(entry)?).ok_or_else(none)
     }
 }
 
@@ -195,8 +213,7 @@ fn read_back(path: &Path, size: u64) -> Result<Vec<u8>, Error> {
 /// The bytes are the signed ones, and they are what this release needs: the boot loader skips a file without a readable
 /// version, and a root hash of another release would start that one.
 fn check(content: &[u8], piece: &Piece, version: &str, root: RootHash) -> Result<(), Error> {
-    let digest: String = Sha256::digest(content).iter().map(|byte| format!("{byte:02x}")).collect();
-    if digest != piece.sha256 {
+    if sha256(content) != piece.sha256 {
         return Err(Error::Trust("the UKI is not the one that was signed, or the disk has kept something else".into()));
     }
     if root_hash(content) != Some(root) {

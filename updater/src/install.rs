@@ -9,17 +9,17 @@ use ashlar_config::boot_entry::BootEntry;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_formats::date::Date;
 use serde::Deserialize;
-use sha2::{Digest, Sha256};
 
 use crate::blocks::Transfer;
 use crate::boot::{self, ARCH, Boot, Image};
 use crate::device::{BLOCK, Buffer, Device};
 use crate::error::{Error, at};
 use crate::esp::Esp;
-use crate::offer::{Offer, Wish, choose, offers};
+use crate::offer::{Offer, Offered, Wish, choose, offers};
+use crate::patch::{Patch, sha256};
 use crate::record::{FOLDER, Record};
 use crate::slot::{Slot, Slots};
-use crate::source::{Folder, Http, Source};
+use crate::source::{Folder, Http, Source, Take};
 use crate::tree::{self, Tree};
 use crate::trust;
 
@@ -133,32 +133,37 @@ fn may_begin(boot: &Boot, record: &Record, known: &Version, retry: bool) -> Resu
     Ok(())
 }
 
-/// What a pending version has come to, where the boot loader alone knows: it had all its tries, and this one runs.
+/// What other versions have come to where the boot loader alone knows: it has given one up, and this one runs.
 pub fn settle(boot: &Boot, record: &mut Record) -> Result<(), Error> {
-    let Some(pending) = record.state.pending.clone().filter(|pending| pending.version != boot.version) else {
-        return Ok(());
+    let esp = Esp::mount(boot)?;
+    let pending = record.state.pending.clone().filter(|pending| pending.version != boot.version);
+    let mut others = esp.entries()?.into_iter().filter(|entry| entry.version != boot.version);
+    let Some(other) = others.next() else {
+        return pending.map_or(Ok(()), |pending| record.condemn(pending, &boot.version, "its boot entry is gone"));
     };
-    let entry = Esp::mount(boot)?.entry(&pending.version)?;
-    match entry {
-        Some(entry) if !entry.is_bad() => Ok(()),
-        Some(entry) => {
-            let tries = entry.counter.map_or(0, |(_, failed)| failed);
-            let why = format!("it was started {tries} times and never came as far as being judged");
-            record.condemn(pending, &boot.version, &why)
-        }
-        None => record.condemn(pending, &boot.version, "its boot entry is gone"),
+    if !other.is_bad() {
+        return Ok(());
     }
+    let known = match pending {
+        Some(pending) if pending.version == other.version => pending,
+        _ => Version { version: other.version.clone(), root_hash: esp.root_of(&other)?.to_string() },
+    };
+    if record.condemned(&known).is_some() {
+        return Ok(());
+    }
+    let tries = other.counter.map_or(0, |(_, failed)| failed);
+    let why = format!("it was started {tries} times and never came as far as being judged");
+    record.condemn(known, &boot.version, &why)
 }
 
 fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
-    let small = offer.tree.size + offer.uki.size;
     Plan {
         from: boot.version.clone(),
         to: offer.release.version.clone(),
         root_hash: offer.release.root_hash.clone(),
         notes: offer.release.notes.clone(),
         slot: if boot.slot == "a" { "b" } else { "a" }.to_owned(),
-        fetch: transfer.map(|(fetch, _)| fetch + small),
+        fetch: transfer.map(|(fetch, _)| fetch + offer.tree.size),
         reuse: transfer.map(|(_, reuse)| reuse),
     }
 }
@@ -183,7 +188,10 @@ fn bring(
     let (running, slot) = (Device::open(&slots.running.data)?, Device::open_writable(&slots.other.data)?);
     let mut compared = |done, total| progress(Stage::Compare, done, total);
     let transfer = Transfer::plan(&tree, &places, &running, &slot, &mut compared)?;
-    let plan = plan(offer, boot, Some((transfer.fetch_bytes(), transfer.local_bytes())));
+    let patch = offer.patch("root.erofs", &boot.root_hash).and_then(|offered| open(source, offered));
+    let transfer = transfer.with_patch(patch, &places);
+    let uki = Uki::find(source, offer, &esp, &boot.version)?;
+    let plan = plan(offer, boot, Some((transfer.fetch_bytes() + uki.fetch_bytes(), transfer.local_bytes())));
     if request.until == Until::Plan {
         return Ok(Outcome::Available(plan));
     }
@@ -197,9 +205,61 @@ fn bring(
     if request.until == Until::Download {
         return Ok(Outcome::Downloaded(plan));
     }
-    let mut written = |done, total| progress(Stage::Switch, done, total);
-    esp.install(source, &offer.uki, &entry, offer.root_hash, &mut written)?;
+    uki.install(source, &esp, &entry, &mut |done, total| progress(Stage::Switch, done, total))?;
     Ok(Outcome::Switched(plan))
+}
+
+/// A patch, unless it cannot be had: there are other roads.
+fn open(source: &dyn Source, offered: &Offered) -> Option<Patch> {
+    Patch::open(source, offered).map_err(|error| eprintln!("{}: doing without it", error.line())).ok()
+}
+
+/// The way to the UKI: out of the running version's, or whole.
+struct Uki<'a> {
+    offer: &'a Offer,
+    patch: Option<(Patch, Vec<u8>)>,
+}
+
+impl<'a> Uki<'a> {
+    fn find(source: &dyn Source, offer: &'a Offer, esp: &Esp, running: &str) -> Result<Self, Error> {
+        let old = esp.entry(running)?.map(|entry| esp.content(&entry)).transpose()?;
+        let patch = old.and_then(|old| {
+            let offered = offer.patch("ashlar.efi", &sha256(&old))?;
+            Some((open(source, offered)?, old))
+        });
+        Ok(Self { offer, patch })
+    }
+
+    fn fetch_bytes(&self) -> u64 {
+        self.patch.as_ref().map_or(self.offer.uki.size, |(patch, _)| patch.size())
+    }
+
+    fn install(
+        &self,
+        source: &dyn Source,
+        esp: &Esp,
+        entry: &BootEntry,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<(), Error> {
+        let Offer { uki, root_hash, .. } = self.offer;
+        if let Some((patch, old)) = &self.patch {
+            let wanted = vec![true; patch.head.pieces.len()];
+            let mut base = |first: u64, buffer: &mut [u8]| {
+                let part = old.get(first as usize..).and_then(|rest| rest.get(..buffer.len()));
+                buffer.copy_from_slice(part.ok_or_else(|| Error::Trust("the patch is for a longer base".into()))?);
+                Ok(())
+            };
+            let mut fill = |take: Take<'_>| patch.apply(source, &wanted, &mut base, &mut |_, bytes| take(bytes));
+            match esp.install(&mut fill, uki, entry, *root_hash, progress) {
+                Err(error @ (Error::Trust(_) | Error::Source(_) | Error::NoRanges)) => {
+                    eprintln!("{}: the UKI is fetched whole", error.line());
+                }
+                other => return other,
+            }
+        }
+        let mut fill = |take: Take<'_>| source.part(&uki.path, uki.size, 0, uki.size, take);
+        esp.install(&mut fill, uki, entry, *root_hash, progress)
+    }
 }
 
 /// The whole tree, checked twice: it is the file that was signed, and it has the root hash that was.
@@ -209,8 +269,7 @@ fn fetch_tree(source: &dyn Source, offer: &Offer) -> Result<Tree, Error> {
     }
     let bytes = source.whole(&offer.tree.path, offer.tree.size)?;
     let bytes = bytes.ok_or_else(|| Error::Source(format!("{} is not there", offer.tree.path)))?;
-    let digest: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    if digest != offer.tree.sha256 {
+    if sha256(&bytes) != offer.tree.sha256 {
         return Err(Error::Trust("the hash tree is not the file that was signed".into()));
     }
     let tree = Tree::new(bytes, offer.root_hash)?;

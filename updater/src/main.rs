@@ -2,7 +2,7 @@
 //! `serve` answers on a socket as long as somebody asks; `commit` writes PID 1's verdict about a version on trial down.
 //!
 //! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
-//! of everything that follows) → `blocks` (what is here already, what is fetched) → the slot, read back → `esp` (the boot
+//! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read back → `esp` (the boot
 //! entry). Nothing is written to a slot before the metadata was verified, and nothing points to it before it was read back.
 //!
 //! Not here: whether a version is well (PID 1's gate), and counting its tries (the boot loader).
@@ -15,6 +15,7 @@ mod error;
 mod esp;
 mod install;
 mod offer;
+mod patch;
 mod record;
 mod rollback;
 mod serve;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use ashlar_config::version::compare;
-use ashlar_formats::tuf::{FILES, Release, Targets, target_name};
+use ashlar_formats::tuf::{FILES, Patch, Release, Targets, target_name};
 use ashlar_formats::verity::RootHash;
 
 use crate::error::Error;
@@ -19,6 +19,21 @@ pub struct Piece {
     pub sha256: String,
 }
 
+/// A patch that makes a file of a release.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// The file's name as a target.
+    pub makes: String,
+    /// What it needs: a root hash, or the SHA-256 of any other file.
+    pub base: String,
+    /// The patch itself.
+    pub file: Piece,
+    /// Bytes of its head.
+    pub head_length: u64,
+    /// SHA-256 of its head.
+    pub head_sha256: String,
+}
+
 /// A release that is offered.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
@@ -32,6 +47,20 @@ pub struct Offer {
     pub tree: Piece,
     /// Unified kernel image.
     pub uki: Piece,
+    /// What makes its root and its UKI of others.
+    pub patches: Vec<Offered>,
+}
+
+impl Offer {
+    /// The patch that makes a file of this base.
+    pub fn patch(&self, file: &str, base: &str) -> Option<&Offered> {
+        let makes = self.target(file);
+        self.patches.iter().find(|patch| patch.makes == makes && patch.base == base)
+    }
+
+    fn target(&self, file: &str) -> String {
+        target_name(&self.release.image, &self.release.arch, &self.release.version, file)
+    }
 }
 
 /// What is wanted.
@@ -56,16 +85,26 @@ pub fn offers(targets: &Targets, image: &str, arch: &str) -> Vec<Offer> {
 }
 
 fn offer(targets: &Targets, release: Release) -> Option<Offer> {
-    let piece = |file: &str| {
-        let name = target_name(&release.image, &release.arch, &release.version, file);
-        let target = targets.targets.get(&name)?;
-        let sha256 = target.sha256()?.to_owned();
-        let (folder, file) = name.rsplit_once('/')?;
-        Some(Piece { path: format!("targets/{folder}/{sha256}.{file}"), size: target.length, sha256 })
-    };
-    let [root, tree, uki] = FILES.map(piece);
+    let name = |file: &str| target_name(&release.image, &release.arch, &release.version, file);
+    let [root, tree, uki] = FILES.map(|file| piece(targets, &name(file)));
     let root_hash = release.root_hash.parse().ok()?;
-    Some(Offer { root: root?, tree: tree?, uki: uki?, root_hash, release })
+    let folder = name("");
+    let patches = targets.targets.keys().filter(|name| name.starts_with(&folder));
+    let patches = patches.filter_map(|name| patch(targets, name)).collect();
+    Some(Offer { root: root?, tree: tree?, uki: uki?, root_hash, release, patches })
+}
+
+fn piece(targets: &Targets, name: &str) -> Option<Piece> {
+    let target = targets.targets.get(name)?;
+    let sha256 = target.sha256()?.to_owned();
+    let (folder, file) = name.rsplit_once('/')?;
+    Some(Piece { path: format!("targets/{folder}/{sha256}.{file}"), size: target.length, sha256 })
+}
+
+fn patch(targets: &Targets, name: &str) -> Option<Offered> {
+    let told: Patch = serde_json::from_value(targets.targets.get(name)?.custom.get("patch")?.clone()).ok()?;
+    let Patch { makes, base, head_length, head_sha256 } = told;
+    Some(Offered { makes, base, file: piece(targets, name)?, head_length, head_sha256 })
 }
 
 /// The next one; `None` where there is nothing newer.
@@ -183,6 +222,15 @@ mod tests {
         assert_eq!(first.root.path, format!("targets/base/x86_64/0.1.10/{digest}.root.erofs"));
         assert_eq!(first.uki.path, format!("targets/base/x86_64/0.1.10/{digest}.ashlar.efi"));
         let mut targets = targets(&[release("1", json!({}))]);
+        let told = json!({ "patch": { "makes": "base/x86_64/1/ashlar.efi", "base": "0b", "head_length": 7, "head_sha256": "0c" } });
+        let hashes = [("sha256".to_owned(), digest.clone())].into();
+        let name = "base/x86_64/1/ashlar.efi.from-0.9";
+        targets.targets.insert(name.to_owned(), Target { length: 9, hashes, custom: told });
+        let offer = &offers(&targets, "base", "x86_64")[0];
+        let patch = offer.patch("ashlar.efi", "0b").unwrap();
+        assert_eq!(patch.file.path, format!("targets/base/x86_64/1/{digest}.ashlar.efi.from-0.9"));
+        assert_eq!((patch.file.size, patch.head_length), (9, 7));
+        assert_eq!((offer.patch("ashlar.efi", "0c"), offer.patch("root.erofs", "0b")), (None, None));
         targets.targets.remove("base/x86_64/1/ashlar.efi");
         assert_eq!(offers(&targets, "base", "x86_64"), []);
     }

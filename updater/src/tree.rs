@@ -1,10 +1,9 @@
 //! A release's hash tree as the index of its root: which block is whose. It is taken only whole and with the root hash
 //! that was signed; from then on each block is what its leaf says, wherever it came from.
 
-use std::collections::HashMap;
 use std::path::Path;
 
-use ashlar_formats::verity::{RootHash, Superblock};
+use ashlar_formats::verity::{self, RootHash, Superblock};
 
 use crate::device::{BLOCK, Buffer, Device, PIECE};
 use crate::error::Error;
@@ -20,7 +19,6 @@ pub struct Tree {
     pub superblock: Superblock,
     /// Superblock and levels.
     pub bytes: Vec<u8>,
-    leaves: usize,
 }
 
 impl Tree {
@@ -43,8 +41,7 @@ impl Tree {
             expected = level.chunks_exact(DIGEST).map(digest).collect();
             place += level.len();
         }
-        let leaves = superblock.leaf_offset(0) as usize;
-        Ok(Self { superblock, leaves, bytes })
+        Ok(Self { superblock, bytes })
     }
 
     /// The tree of a slot, if it is one of that root hash.
@@ -67,20 +64,18 @@ impl Tree {
         self.superblock.data_blocks as usize
     }
 
-    fn leaf(&self, block: usize) -> RootHash {
-        digest(&self.bytes[self.leaves + block * DIGEST..][..DIGEST])
+    fn whole(&self) -> verity::Whole<'_> {
+        (&self.superblock, &self.bytes)
     }
 
     /// Whether these are the bytes of a block.
     pub fn holds(&self, block: usize, bytes: &[u8]) -> bool {
-        self.superblock.digest(bytes) == self.leaf(block)
+        self.superblock.digest(bytes) == verity::leaf(self.whole(), block)
     }
 
     /// Of each block of ours the one of the other tree that has the same content. Salts have to be the same for that.
     pub fn places_in(&self, other: &Self) -> Vec<Option<usize>> {
-        let theirs: HashMap<RootHash, usize> = (0..other.blocks()).map(|block| (other.leaf(block), block)).collect();
-        let comparable = self.superblock.salt == other.superblock.salt;
-        (0..self.blocks()).map(|block| theirs.get(&self.leaf(block)).copied().filter(|_| comparable)).collect()
+        verity::places(self.whole(), other.whole())
     }
 
     /// Reads the data from the medium and compares each byte.
@@ -116,7 +111,6 @@ fn digest(bytes: &[u8]) -> RootHash {
 mod tests {
     use super::*;
     use ashlar_formats::uuid::Uuid;
-    use ashlar_formats::verity;
 
     #[test]
     fn every_byte_counts() {

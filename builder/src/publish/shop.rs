@@ -9,7 +9,7 @@ use anyhow::{Context as _, bail};
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{
-    Common, Document, MetaFile, Metadata, Role, Roles, Root, Snapshot, Target, Targets, Timestamp,
+    Common, Document, MetaFile, Metadata, Release, Role, Roles, Root, Snapshot, Target, Targets, Timestamp,
 };
 
 use super::keyring::{Keyring, RoleName, in_days};
@@ -17,6 +17,7 @@ use super::keyring::{Keyring, RoleName, in_days};
 const METADATA: &str = "metadata";
 const TIMESTAMP: &str = "timestamp.json";
 const LOCK: &str = ".lock";
+const SCRATCH: &str = ".patch";
 /// The two that are replaced with each release may be good for long: the timestamp is not.
 const DAYS: u64 = 365;
 
@@ -63,6 +64,34 @@ impl Shop {
         self.targets.targets.iter_mut()
     }
 
+    /// What is said about each release.
+    pub fn releases(&self) -> impl Iterator<Item = Release> + '_ {
+        let told = self.targets.targets.values().filter_map(|target| target.custom.get("release"));
+        told.filter_map(|release| serde_json::from_value(release.clone()).ok())
+    }
+
+    /// Whether a target of this name is offered.
+    pub fn has(&self, name: &str) -> bool {
+        self.targets.targets.contains_key(name)
+    }
+
+    /// Where the bytes of a target are.
+    pub fn file(&self, name: &str) -> anyhow::Result<PathBuf> {
+        let target = self.targets.targets.get(name).with_context(|| format!("{name} is not published"))?;
+        self.place(name, target)
+    }
+
+    /// For a file that is made before it is offered.
+    pub fn scratch(&self) -> PathBuf {
+        self.folder.join(SCRATCH)
+    }
+
+    fn place(&self, name: &str, target: &Target) -> anyhow::Result<PathBuf> {
+        let digest = target.sha256().context("a target without a SHA-256")?;
+        let (folder, base) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;
+        Ok(self.folder.join("targets").join(folder).join(format!("{digest}.{base}")))
+    }
+
     /// Until when devices believe it.
     pub fn fresh_until(&self) -> Date {
         self.fresh
@@ -84,9 +113,7 @@ impl Shop {
                 }
             }
         }
-        let digest = target.sha256().context("a target without a SHA-256")?.to_owned();
-        let (folder, base) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;
-        let place = self.folder.join("targets").join(folder).join(format!("{digest}.{base}"));
+        let place = self.place(name, &target)?;
         self.targets.targets.insert(name.to_owned(), target);
         if place.metadata().is_ok_and(|there| Some(there.len()) == fs::metadata(file).ok().map(|file| file.len())) {
             return Ok(());

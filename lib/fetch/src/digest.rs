@@ -27,6 +27,11 @@ pub struct Blob {
 pub struct BadDigest(String);
 
 impl Digest {
+    /// Its bytes.
+    pub fn bytes(self) -> [u8; 32] {
+        self.0
+    }
+
     /// The digest of bytes in memory.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())

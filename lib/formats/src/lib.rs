@@ -17,6 +17,7 @@ pub mod erofs;
 pub mod fat;
 mod field;
 pub mod gpt;
+pub mod patch;
 pub mod pe;
 #[cfg(feature = "tuf")]
 pub mod tuf;

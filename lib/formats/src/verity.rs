@@ -8,6 +8,7 @@
 
 mod tree;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::str::FromStr;
@@ -143,6 +144,36 @@ impl Superblock {
     pub fn digest(&self, block: &[u8]) -> RootHash {
         RootHash(self.hasher().chain_update(block).finalize().into())
     }
+}
+
+/// A whole tree's superblock and bytes.
+pub type Whole<'a> = (&'a Superblock, &'a [u8]);
+
+/// The digest of a data block as a whole tree has it.
+///
+/// # Panics
+/// The tree is shorter than its superblock says, or has no such block.
+pub fn leaf((superblock, tree): Whole<'_>, block: usize) -> RootHash {
+    let place = superblock.leaf_offset(block as u64) as usize;
+    let mut digest = [0; DIGEST];
+    digest.copy_from_slice(&tree[place..place + DIGEST]);
+    RootHash(digest)
+}
+
+/// Of each data block the one of the other tree that has the same content. Salts have to be the same for that.
+///
+/// # Panics
+/// As [`leaf`].
+pub fn places(ours: Whole<'_>, theirs: Whole<'_>) -> Vec<Option<usize>> {
+    let leaves = |whole: Whole<'_>| -> Vec<RootHash> {
+        let first = whole.0.leaf_offset(0) as usize;
+        let bytes = &whole.1[first..first + whole.0.data_blocks as usize * DIGEST];
+        let digest = |bytes: &[u8]| bytes.try_into().map_or(RootHash([0; DIGEST]), RootHash);
+        bytes.chunks_exact(DIGEST).map(digest).collect()
+    };
+    let known: HashMap<RootHash, usize> = leaves(theirs).into_iter().zip(0..).collect();
+    let comparable = ours.0.salt == theirs.0.salt;
+    leaves(ours).iter().map(|leaf| known.get(leaf).copied().filter(|_| comparable)).collect()
 }
 
 /// Reads the superblock and the top block of a hash partition: what it covers, and which root hash it has. Whether

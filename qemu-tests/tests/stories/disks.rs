@@ -18,7 +18,7 @@ fn another_machines_disk_is_left_alone() -> Result<()> {
     tool::output(tool::command("sgdisk").args(["--move-second-header", "--randomize-guids"]).arg(&other.path))?;
     other.put_on_esp("ashlar/machine.toml", b"hostname = \"other\"\n")?;
     let before = Disk::copy(&other.path, &vm.folder().join("before.raw"), 0)?;
-    vm.launch.drives.insert(0, Drive { path: other.path.clone(), format: "raw".into(), snapshot: false });
+    vm.launch.drives.insert(0, Drive::raw(&other.path));
     vm.launch.boot_from = 1;
     vm.boot()?;
     promises.check("the configuration is that of the disk that was booted", || {

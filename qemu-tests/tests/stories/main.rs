@@ -13,6 +13,7 @@ mod faults;
 mod first_boot;
 mod image;
 mod network;
+mod powercut;
 mod root;
 mod services;
 mod small;

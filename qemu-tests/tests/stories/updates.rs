@@ -1,24 +1,26 @@
 //! A machine that takes new versions from a publisher: a good one, which stays; back to the old one by hand, and forward
-//! again; one whose services are not well, from which the machine goes back by itself. Then publishers who are not to be
-//! trusted. The publisher's side is done by the program that publishers have.
+//! again; past one that rots; one whose services are not well, from which the machine goes back by itself. Then publishers
+//! who are not to be trusted. The publisher's side is done by the program that publishers have.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use anyhow::{Result, ensure};
 use ashlar_control::update::{Outcome, Plan, State, What};
 use ashlar_qemu_tests::derived::{Derived, Unit};
+use ashlar_qemu_tests::fixture;
 use ashlar_qemu_tests::promise::{Promises, eventually};
+use ashlar_qemu_tests::publisher::Publisher;
 use ashlar_qemu_tests::qemu::WEB;
 use ashlar_qemu_tests::vm::Vm;
 use ashlar_qemu_tests::web::Web;
-use ashlar_qemu_tests::{BUILDER_VARIABLE, fixture, tool};
 
 const IMAGE: &str = "updated";
 const HELD: i32 = 8;
 const NO_SOURCE: i32 = 9;
 const UNTRUSTED: i32 = 10;
 const NOTHING_NEWER: i32 = 7;
+/// EROFS, "On-disk format": the superblock follows 1 KiB of nothing.
+const EROFS_SUPERBLOCK: u64 = 1024;
 
 /// A service that is well, in two versions of its own, and one that is not.
 const GOOD: Unit<'static> =
@@ -32,46 +34,6 @@ const BAD: Unit<'static> = (
     "description = \"Does not work\"\npackages = [\"coreutils\"]\ntype = \"oneshot\"\ncommand = [\"/usr/bin/false\"]\n",
 );
 
-/// Whoever publishes: a folder with keys, and one that is served.
-struct Publisher {
-    folder: PathBuf,
-}
-
-impl Publisher {
-    fn new(name: &str) -> Result<Self> {
-        let folder = std::env::temp_dir().join(format!("ashlar-publisher-{name}-{}", std::process::id()));
-        std::fs::create_dir_all(&folder)?;
-        let publisher = Self { folder };
-        publisher.ashlar(&["keys", "new", &publisher.path("keys")])?;
-        Ok(publisher)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.folder.join(name).display().to_string()
-    }
-
-    /// What an image's file says to trust this publisher.
-    fn trusted(&self) -> String {
-        format!("[update]\nroot = {:?}\n", self.path("keys/1.root.json"))
-    }
-
-    fn publish(&self, image: &Derived, more: &[&str]) -> Result<()> {
-        let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));
-        let arguments = ["publish", &release, "--to", &shop, "--keys", &keys];
-        self.ashlar(&[&arguments, more].concat())
-    }
-
-    fn ashlar(&self, arguments: &[&str]) -> Result<()> {
-        tool::output(Command::new(fixture::variable(BUILDER_VARIABLE)?).args(arguments)).map(drop)
-    }
-}
-
-impl Drop for Publisher {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
-
 fn upgrade(vm: &mut Vm, arguments: &str) -> Result<Outcome> {
     Ok(serde_json::from_str(&vm.run(&format!("os upgrade --json {arguments}"))?)?)
 }
@@ -81,7 +43,7 @@ fn history(vm: &mut Vm) -> Result<State> {
 }
 
 /// Reboots, and waits until it is there again.
-fn reboot(vm: &mut Vm) -> Result<()> {
+pub fn reboot(vm: &mut Vm) -> Result<()> {
     vm.try_run("os reboot")?;
     come_back(vm)
 }
@@ -93,7 +55,7 @@ fn come_back(vm: &mut Vm) -> Result<()> {
 }
 
 /// Runs this version, for good.
-fn is_committed(vm: &mut Vm, version: &str) -> Result<()> {
+pub fn is_committed(vm: &mut Vm, version: &str) -> Result<()> {
     let patience = vm.patience(60);
     eventually(patience, || {
         let status = vm.status()?;
@@ -128,7 +90,7 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         ensure!(ran.code == NOTHING_NEWER && ran.stdout.contains("0.1.0 is the newest"), "{ran:?}");
         Ok(())
     });
-    publisher.publish(&second, &["--notes", "works better"])?;
+    publisher.publish(&second, &["--notes", "works better", "--patches", "0"])?;
     promises.check("a plan says what it costs, and writes nothing", || {
         web.given();
         let Outcome::Available(plan) = upgrade(vm, "--plan")? else { anyhow::bail!("there is no plan") };
@@ -172,6 +134,26 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         reboot(vm)?;
         is_committed(vm, "0.2.0")
     });
+    promises.check("a version that was good and no longer starts is left", || {
+        vm.cut()?;
+        vm.disk.flip("root-b", EROFS_SUPERBLOCK)?;
+        vm.start()?;
+        let patience = vm.patience(120);
+        vm.serial()?.wait_for_line("from now on the boot loader counts its tries", patience)?;
+        let patience = vm.patience(120);
+        vm.serial()?.wait_for_line("Ashlar 0.1.0 ready in ", patience)?;
+        vm.connect()?;
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0+0-3.efi"], "{:?}", entries(vm)?);
+        let said = vm.run("os explain update")?;
+        ensure!(said.contains("0.2.0 is not taken again by itself: it was started 3 times"), "{said}");
+        vm.disk.flip("root-b", EROFS_SUPERBLOCK)?;
+        Ok(())
+    });
+    promises.check("once it is whole again, it can be had again", || {
+        vm.run("os rollback --to 0.2.0")?;
+        reboot(vm)?;
+        is_committed(vm, "0.2.0")
+    });
     promises.check("a hold holds", || {
         vm.run("os hold 'not before Monday'")?;
         publisher.publish(&third, &[])?;
@@ -190,8 +172,11 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         Ok(())
     });
     promises.check("a version whose service fails is gone from by itself, and it is said why", || {
+        web.given();
         let outcome = upgrade(vm, "")?;
         ensure!(matches!(outcome, Outcome::Switched(_)), "{outcome:?}");
+        let given = web.given();
+        ensure!(given < 3 << 20, "the root is there, and {given} bytes were fetched for the UKI");
         vm.try_run("os reboot")?;
         vm.wait_reset()?;
         let patience = vm.patience(120);
@@ -212,6 +197,9 @@ fn versions_come_stay_and_go_back() -> Result<()> {
             (What::Installed, "0.2.0"),
             (What::Committed, "0.2.0"),
             (What::RolledBack, "0.1.0"),
+            (What::RolledBack, "0.2.0"),
+            (What::Committed, "0.2.0"),
+            (What::Condemned, "0.2.0"),
             (What::RolledBack, "0.2.0"),
             (What::Committed, "0.2.0"),
             (What::Installed, "0.3.0"),

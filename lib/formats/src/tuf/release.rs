@@ -39,11 +39,20 @@ pub struct Release {
     pub withdrawn: Option<String>,
 }
 
-/// `custom.patch` of a target that makes a root image of another one.
+/// `custom.patch` of a target that makes a file of a release of what a device has already (see [`crate::patch`]).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Patch {
-    /// Version of the base.
-    pub from: String,
-    /// Root hash of the base, in hexadecimal digits.
-    pub from_root_hash: String,
+    /// Which file: its target's name.
+    pub makes: String,
+    /// What the base is: its root hash if it is a root, or else its SHA-256; in hexadecimal digits.
+    pub base: String,
+    /// Bytes of the patch's head.
+    pub head_length: u64,
+    /// SHA-256 of the head.
+    pub head_sha256: String,
+}
+
+/// The name of a patch for a file of a release, from another version.
+pub fn patch_name(name: &str, from: &str) -> String {
+    format!("{name}.from-{from}")
 }

@@ -1,0 +1,53 @@
+//! Whoever publishes versions: by the program that publishers have.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::derived::Derived;
+use crate::{BUILDER_VARIABLE, fixture, tool};
+
+/// The folders of keys and of what is served, removed with the value.
+#[derive(Debug)]
+pub struct Publisher {
+    folder: PathBuf,
+}
+
+impl Publisher {
+    /// With keys of its own.
+    pub fn new(name: &str) -> Result<Self> {
+        let folder = std::env::temp_dir().join(format!("ashlar-publisher-{name}-{}", std::process::id()));
+        std::fs::create_dir_all(&folder)?;
+        let publisher = Self { folder };
+        publisher.ashlar(&["keys", "new", &publisher.path("keys")])?;
+        Ok(publisher)
+    }
+
+    /// A path in its folder: `keys`, or `shop`, which is served.
+    pub fn path(&self, name: &str) -> String {
+        self.folder.join(name).display().to_string()
+    }
+
+    /// What an image's file says to trust this publisher.
+    pub fn trusted(&self) -> String {
+        format!("[update]\nroot = {:?}\n", self.path("keys/1.root.json"))
+    }
+
+    /// `ashlar publish`; `more` are further arguments.
+    pub fn publish(&self, image: &Derived, more: &[&str]) -> Result<()> {
+        let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));
+        let arguments = ["publish", &release, "--to", &shop, "--keys", &keys];
+        self.ashlar(&[&arguments, more].concat())
+    }
+
+    fn ashlar(&self, arguments: &[&str]) -> Result<()> {
+        tool::output(Command::new(fixture::variable(BUILDER_VARIABLE)?).args(arguments)).map(drop)
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+    }
+}
