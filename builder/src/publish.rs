@@ -38,8 +38,6 @@ use shop::Shop;
 /// The target that carries what is said about a release.
 const TOLD_WITH: &str = "root.verity";
 const ROOT: &str = "root.erofs";
-/// What patches are made of; a hash tree is small, and new in all of its digests.
-const PATCHED: [&str; 2] = [ROOT, "ashlar.efi"];
 
 /// `ashlar keys`
 ///
@@ -153,7 +151,7 @@ fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Resu
     let mut older: Vec<tuf::Release> = shop.releases().filter(is_older).collect();
     older.sort_by(|one, two| version::compare(&two.version, &one.version));
     for from in older.iter().take(count) {
-        for file in PATCHED {
+        for file in tuf::FILES {
             add_patch(shop, release, from, file).with_context(|| {
                 format!("make the patch of {file} from version {} to {}", from.version, release.version)
             })?;

@@ -251,7 +251,6 @@ impl Context {
                 builtin: &kernel.index("modules.builtin")?,
                 kernel_release: &kernel.release,
                 os_release: &self.os_release,
-                date: self.lock.date,
             };
             let path = result.join("initramfs");
             fs::write(&path, initramfs(&parts, |path| kernel.module(path))?)

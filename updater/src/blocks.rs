@@ -179,7 +179,7 @@ impl<'a> Transfer<'a> {
                 self.take_made(&blocks[number], bytes, told)
             });
         match applied {
-            Err(error @ (Error::Trust(_) | Error::Source(_) | Error::NoRanges)) => {
+            Err(error) if error.is_of_road() => {
                 eprintln!("{}: what it would have made is fetched", error.line());
                 Ok(())
             }

@@ -56,6 +56,11 @@ impl Error {
         text
     }
 
+    /// Whether another way to the same bytes may do better.
+    pub fn is_of_road(&self) -> bool {
+        matches!(self, Self::Trust(_) | Self::Source(_) | Self::NoRanges)
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

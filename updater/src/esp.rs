@@ -15,7 +15,7 @@ use crate::device::{Buffer, Device, PIECE};
 use crate::error::{Error, at};
 use crate::offer::Piece;
 use crate::patch::sha256;
-use crate::source::Take;
+use crate::road::Fill;
 
 const MOUNT: &str = "/run/esp";
 const ENTRIES: &str = "EFI/Linux";
@@ -27,9 +27,6 @@ const REPAIRED: &str = "FSCK";
 const LIMIT: u64 = 256 << 20;
 /// More directory entries of 32 bytes do not fit into one sector of 512.
 const SECTOR: usize = 16;
-
-/// Gives all bytes of a file.
-pub type Fill<'a> = &'a mut dyn FnMut(Take<'_>) -> Result<(), Error>;
 
 /// The partition, until the value goes away.
 #[derive(Debug)]
@@ -157,11 +154,8 @@ impl Esp {
         let mut file = File::create(&fresh).map_err(at("write", &fresh))?;
         let mut done = 0;
         fill(&mut |bytes| {
-            done += bytes.len() as u64;
-            if done > piece.size {
-                return Err(Error::Trust("the UKI is longer than what was signed".into()));
-            }
             file.write_all(bytes).map_err(at("write", &fresh))?;
+            done += bytes.len() as u64;
             progress(done, piece.size);
             Ok(())
         })?;

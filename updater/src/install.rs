@@ -15,11 +15,12 @@ use crate::boot::{self, ARCH, Boot, Image};
 use crate::device::{BLOCK, Buffer, Device};
 use crate::error::{Error, at};
 use crate::esp::Esp;
-use crate::offer::{Offer, Offered, Wish, choose, offers};
+use crate::offer::{Offer, Wish, choose, offers};
 use crate::patch::{Patch, sha256};
 use crate::record::{FOLDER, Record};
+use crate::road::Road;
 use crate::slot::{Slot, Slots};
-use crate::source::{Folder, Http, Source, Take};
+use crate::source::{Folder, Http, Source};
 use crate::tree::{self, Tree};
 use crate::trust;
 
@@ -106,11 +107,12 @@ fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &Boot
         ),
         _ => at("read", ANCHOR)(error),
     })?;
-    let targets = trust::refresh(&Path::new(FOLDER).join(METADATA), &anchor, source, Date::now())?;
+    let metadata = Path::new(FOLDER).join(METADATA);
+    let trusted = trust::refresh(&metadata, &anchor, source, Date::now())?;
     let image = Image::read()?;
     let channel = request.channel.as_deref().or(settings.channel.as_deref()).unwrap_or(CHANNEL);
     let wish = Wish { running: &boot.version, version: request.version.as_deref(), channel };
-    choose(offers(&targets, &image.name, ARCH), &wish)
+    choose(offers(&trusted.targets, &image.name, ARCH), &wish)
 }
 
 /// A rule, or somebody, may say no.
@@ -163,7 +165,7 @@ fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
         root_hash: offer.release.root_hash.clone(),
         notes: offer.release.notes.clone(),
         slot: if boot.slot == "a" { "b" } else { "a" }.to_owned(),
-        fetch: transfer.map(|(fetch, _)| fetch + offer.tree.size),
+        fetch: transfer.map(|(fetch, _)| fetch),
         reuse: transfer.map(|(_, reuse)| reuse),
     }
 }
@@ -176,9 +178,10 @@ fn bring(
     progress: Progress<'_>,
 ) -> Result<Outcome, Error> {
     let slots = Slots::find(boot)?;
-    let tree = fetch_tree(source, offer)?;
-    has_room(&slots.other, offer, &tree)?;
     let running_tree = Tree::read(&slots.running.tree, boot.root_hash()?)?;
+    let tree_road = Road::find(source, offer, ("root.verity", &offer.tree), || Ok(Some(running_tree.bytes.clone())))?;
+    let tree = fetch_tree(&tree_road, offer)?;
+    has_room(&slots.other, offer, &tree)?;
     let places = tree.places_in(&running_tree);
     drop(running_tree);
     let esp = Esp::mount(boot)?;
@@ -188,10 +191,13 @@ fn bring(
     let (running, slot) = (Device::open(&slots.running.data)?, Device::open_writable(&slots.other.data)?);
     let mut compared = |done, total| progress(Stage::Compare, done, total);
     let transfer = Transfer::plan(&tree, &places, &running, &slot, &mut compared)?;
-    let patch = offer.patch("root.erofs", &boot.root_hash).and_then(|offered| open(source, offered));
+    let patch = offer.patch("root.erofs", &boot.root_hash).and_then(|offered| Patch::try_open(source, offered));
     let transfer = transfer.with_patch(patch, &places);
-    let uki = Uki::find(source, offer, &esp, &boot.version)?;
-    let plan = plan(offer, boot, Some((transfer.fetch_bytes() + uki.fetch_bytes(), transfer.local_bytes())));
+    let running_uki = || esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose();
+    let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?;
+    let fetch = transfer.fetch_bytes() + tree_road.fetch_bytes() + uki.fetch_bytes();
+    drop(tree_road);
+    let plan = plan(offer, boot, Some((fetch, transfer.local_bytes())));
     if request.until == Until::Plan {
         return Ok(Outcome::Available(plan));
     }
@@ -205,78 +211,31 @@ fn bring(
     if request.until == Until::Download {
         return Ok(Outcome::Downloaded(plan));
     }
-    uki.install(source, &esp, &entry, &mut |done, total| progress(Stage::Switch, done, total))?;
+    let mut written = |done, total| progress(Stage::Switch, done, total);
+    uki.take(&mut |fill| esp.install(fill, &offer.uki, &entry, offer.root_hash, &mut written))?;
     Ok(Outcome::Switched(plan))
 }
 
-/// A patch, unless it cannot be had: there are other roads.
-fn open(source: &dyn Source, offered: &Offered) -> Option<Patch> {
-    Patch::open(source, offered).map_err(|error| eprintln!("{}: doing without it", error.line())).ok()
-}
-
-/// The way to the UKI: out of the running version's, or whole.
-struct Uki<'a> {
-    offer: &'a Offer,
-    patch: Option<(Patch, Vec<u8>)>,
-}
-
-impl<'a> Uki<'a> {
-    fn find(source: &dyn Source, offer: &'a Offer, esp: &Esp, running: &str) -> Result<Self, Error> {
-        let old = esp.entry(running)?.map(|entry| esp.content(&entry)).transpose()?;
-        let patch = old.and_then(|old| {
-            let offered = offer.patch("ashlar.efi", &sha256(&old))?;
-            Some((open(source, offered)?, old))
-        });
-        Ok(Self { offer, patch })
-    }
-
-    fn fetch_bytes(&self) -> u64 {
-        self.patch.as_ref().map_or(self.offer.uki.size, |(patch, _)| patch.size())
-    }
-
-    fn install(
-        &self,
-        source: &dyn Source,
-        esp: &Esp,
-        entry: &BootEntry,
-        progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Error> {
-        let Offer { uki, root_hash, .. } = self.offer;
-        if let Some((patch, old)) = &self.patch {
-            let wanted = vec![true; patch.head.pieces.len()];
-            let mut base = |first: u64, buffer: &mut [u8]| {
-                let part = old.get(first as usize..).and_then(|rest| rest.get(..buffer.len()));
-                buffer.copy_from_slice(part.ok_or_else(|| Error::Trust("the patch is for a longer base".into()))?);
-                Ok(())
-            };
-            let mut fill = |take: Take<'_>| patch.apply(source, &wanted, &mut base, &mut |_, bytes| take(bytes));
-            match esp.install(&mut fill, uki, entry, *root_hash, progress) {
-                Err(error @ (Error::Trust(_) | Error::Source(_) | Error::NoRanges)) => {
-                    eprintln!("{}: the UKI is fetched whole", error.line());
-                }
-                other => return other,
-            }
-        }
-        let mut fill = |take: Take<'_>| source.part(&uki.path, uki.size, 0, uki.size, take);
-        esp.install(&mut fill, uki, entry, *root_hash, progress)
-    }
-}
-
 /// The whole tree, checked twice: it is the file that was signed, and it has the root hash that was.
-fn fetch_tree(source: &dyn Source, offer: &Offer) -> Result<Tree, Error> {
+fn fetch_tree(road: &Road<'_>, offer: &Offer) -> Result<Tree, Error> {
     if offer.tree.size > tree::LIMIT {
         return Err(Error::Trust(format!("the hash tree would have {} bytes", offer.tree.size)));
     }
-    let bytes = source.whole(&offer.tree.path, offer.tree.size)?;
-    let bytes = bytes.ok_or_else(|| Error::Source(format!("{} is not there", offer.tree.path)))?;
-    if sha256(&bytes) != offer.tree.sha256 {
-        return Err(Error::Trust("the hash tree is not the file that was signed".into()));
-    }
-    let tree = Tree::new(bytes, offer.root_hash)?;
-    if tree.superblock.data_bytes() != offer.root.size {
-        return Err(Error::Trust("the hash tree is one of a root of another size".into()));
-    }
-    Ok(tree)
+    road.take(&mut |fill| {
+        let mut bytes = Vec::new();
+        fill(&mut |part| {
+            bytes.extend_from_slice(part);
+            Ok(())
+        })?;
+        if sha256(&bytes) != offer.tree.sha256 {
+            return Err(Error::Trust("the hash tree is not the file that was signed".into()));
+        }
+        let tree = Tree::new(bytes, offer.root_hash)?;
+        if tree.superblock.data_bytes() != offer.root.size {
+            return Err(Error::Trust("the hash tree is one of a root of another size".into()));
+        }
+        Ok(tree)
+    })
 }
 
 fn has_room(slot: &Slot, offer: &Offer, tree: &Tree) -> Result<(), Error> {

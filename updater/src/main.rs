@@ -1,30 +1,8 @@
-//! The updater: new versions of this machine, the way back, and the record of both. Two verbs, each a unit of its own:
-//! `serve` answers on a socket as long as somebody asks; `commit` writes PID 1's verdict about a version on trial down.
-//!
-//! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
-//! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read back → `esp` (the boot
-//! entry). Nothing is written to a slot before the metadata was verified, and nothing points to it before it was read back.
-//!
-//! Not here: whether a version is well (PID 1's gate), and counting its tries (the boot loader).
-
-mod blocks;
-mod boot;
-mod commit;
-mod device;
-mod error;
-mod esp;
-mod install;
-mod offer;
-mod patch;
-mod record;
-mod rollback;
-mod serve;
-mod slot;
-mod source;
-mod tree;
-mod trust;
+//! The program: two verbs for PID 1. What they do is the library's.
 
 use std::process::ExitCode;
+
+use ashlar_updater::{commit, serve};
 
 fn main() -> ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();

@@ -150,12 +150,11 @@ fn barrier<'a>(offer: &'a Offer, running: &str) -> Option<&'a str> {
 mod tests {
     use super::*;
     use ashlar_formats::date::Date;
-    use ashlar_formats::tuf::{Common, Target};
+    use ashlar_formats::tuf::Target;
     use serde_json::{Value, json};
 
     fn targets(releases: &[Value]) -> Targets {
-        let mut targets =
-            Targets { common: Common::new::<Targets>(1, Date::from_seconds(0)), targets: Default::default() };
+        let mut targets = Targets::new(1, Date::from_seconds(0));
         for release in releases {
             let version = release["version"].as_str().unwrap();
             for file in FILES {

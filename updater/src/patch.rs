@@ -50,6 +50,11 @@ impl Patch {
         Ok(Self { head, file: file.clone() })
     }
 
+    /// As [`Self::open`], where there are other ways.
+    pub fn try_open(source: &dyn Source, offered: &Offered) -> Option<Self> {
+        Self::open(source, offered).map_err(|error| eprintln!("{}: doing without it", error.line())).ok()
+    }
+
     /// Bytes of all of it.
     pub fn size(&self) -> u64 {
         self.file.size
@@ -122,7 +127,7 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 #[cfg(test)]
-pub mod tests {
+pub(crate) mod tests {
     use super::*;
     use crate::source::Folder;
     use ashlar_formats::patch;

@@ -53,14 +53,7 @@ impl Record {
         let surplus = self.state.history.len().saturating_sub(HISTORY);
         self.state.history.drain(..surplus);
         let bytes = serde_json::to_vec_pretty(&self.state).map_err(|error| Error::Machine(error.to_string()))?;
-        let fresh = self.path.with_extension("new");
-        let write = || {
-            let mut file = File::create(&fresh)?;
-            file.write_all(&bytes)?;
-            file.sync_all()?;
-            fs::rename(&fresh, &self.path)
-        };
-        write().map_err(at("write", &self.path))
+        replace(&self.path, &bytes)
     }
 
     /// Something has happened.
@@ -85,6 +78,19 @@ impl Record {
         let found = self.state.condemned.iter().find(|other| other.version == *version);
         found.map(|condemned| condemned.reason.as_str())
     }
+}
+
+/// Replaces a file by its next state, whole or not at all, and has the medium keep it.
+pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = File::create(&fresh)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&fresh, path)?;
+        path.parent().map_or(Ok(()), |folder| File::open(folder)?.sync_all())
+    };
+    write().map_err(at("write", path))
 }
 
 fn lock_file(folder: &Path) -> Result<(PathBuf, File), Error> {

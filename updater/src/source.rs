@@ -47,9 +47,10 @@ impl Http {
     }
 }
 
-/// Everything but letters, digits, `-._~` and the slashes between names in per cent (RFC 3986, 2.3).
+/// Everything but letters, digits, `-._~` and the slashes between names in per cent (RFC 3986, 2.3). A name that has some in
+/// it is encoded already, as those of roles are.
 fn encoded(path: &str) -> String {
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/%".contains(&byte);
     path.bytes().map(|byte| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") }).collect()
 }
 

@@ -10,7 +10,6 @@ use ashlar_config::nearest::nearest;
 use ashlar_formats::cpio;
 
 use super::Error;
-use crate::debian::Date;
 use crate::debian::compression::{Compression, expand};
 
 /// The largest module of a usual kernel has 5 MB.
@@ -33,8 +32,6 @@ pub struct Parts<'a> {
     pub kernel_release: &'a str,
     /// os-release of the root.
     pub os_release: &'a str,
-    /// Time of all files.
-    pub date: Date,
 }
 
 /// Makes an initramfs. `read` gives the content of a module by its path in modules.dep.
@@ -51,15 +48,15 @@ pub fn initramfs(parts: &Parts<'_>, read: impl Fn(&str) -> Option<Vec<u8>>) -> R
 
 fn archive(parts: &Parts<'_>, files: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let list: String = files.iter().map(|(name, _)| format!("{name}\n")).collect();
-    let modified = u32::try_from(parts.date.seconds()).unwrap_or(u32::MAX);
-    let mut archive = cpio::Writer::new(Vec::new(), modified);
+    // No file has a time, and what each version changes comes last: so patches from one to the next stay small.
+    let mut archive = cpio::Writer::new(Vec::new(), 0);
     FOLDERS.iter().try_for_each(|folder| archive.directory(folder, 0o755))?;
     archive.file("init", 0o755, parts.boot)?;
-    archive.file("etc/ashlar-release", 0o644, parts.os_release.as_bytes())?;
     archive.file("modules/load", 0o644, list.as_bytes())?;
     for (name, content) in files {
         archive.file(&format!("modules/{name}"), 0o644, content)?;
     }
+    archive.file("etc/ashlar-release", 0o644, parts.os_release.as_bytes())?;
     archive.finish()
 }
 
@@ -136,7 +133,6 @@ mod tests {
             builtin: "kernel/drivers/virtio/virtio.ko\n",
             kernel_release: "6.12",
             os_release: "ID=ashlar\n",
-            date: Date::from_seconds(1_795_252_544),
         }
     }
 

@@ -245,7 +245,7 @@ mod tests {
     use std::process::Command;
 
     fn targets() -> Targets {
-        Targets { common: Common::new::<Targets>(1, in_days(1)), targets: BTreeMap::new() }
+        Targets::new(1, in_days(1))
     }
 
     #[test]

@@ -53,7 +53,7 @@ impl Shop {
             let (targets, before) = read(folder, &keys).with_context(open)?;
             (targets, Some(before))
         } else {
-            (Targets { common: Common::new::<Targets>(0, in_days(DAYS)), targets: BTreeMap::new() }, None)
+            (Targets::new(0, in_days(DAYS)), None)
         };
         let fresh = in_days(fresh_days.into());
         Ok(Self { folder: folder.to_owned(), keys, targets, before, fresh, _lock: lock })

@@ -1,7 +1,7 @@
 //! The Update Framework's metadata (TUF specification 1.0.34): which files a publisher offers, and proof of it that
 //! survives the loss of single keys, of a mirror, and of an attacker's patience.
 //!
-//! Here: the four roles' files as types, canonical JSON, keys (ed25519) and thresholds, for the publisher who signs and
+//! Here: the four roles' files as types, canonical JSON, keys and thresholds, for the publisher who signs and
 //! for the device that verifies. Not here: the order in which a client fetches and believes them (the updater), and
 //! where private keys are kept (the builder).
 
@@ -29,6 +29,8 @@ pub mod limit {
     pub const TARGETS: u64 = 5_000_000;
     /// Roots that are followed in one go.
     pub const ROOTS: u64 = 256;
+    /// Delegated roles that are asked for one name.
+    pub const DELEGATIONS: usize = 32;
     /// Signatures of one file: each one costs.
     pub const SIGNATURES: usize = 64;
 }

@@ -1,5 +1,5 @@
 //! What is written here, judged by programs that others wrote: sgdisk, veritysetup, fsck.fat, mtools, cpio,
-//! objdump, sbverify, fsck.erofs. A test whose program is missing fails, and says so.
+//! objdump, sbverify, fsck.erofs, openssl. A test whose program is missing fails, and says so.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -269,4 +269,43 @@ fn objdump_and_sbverify_read_images() {
     assert!(fs::read(&section).unwrap().starts_with(b"roothash=00 console=ttyS0"));
     let read = pe::Image::parse(&fs::read(&image).unwrap()).map(|image| image.machine());
     assert_eq!(read, Ok(pe::X86_64));
+}
+
+/// Keys that a hardware module or a key service may have: what openssl signs with them is taken, and nothing else.
+#[cfg(feature = "tuf")]
+#[test]
+fn openssl_signs_as_key_services_do() {
+    use ashlar_formats::tuf::Key;
+
+    let scratch = Scratch::new("keys");
+    let message = scratch.file("message", b"what is signed");
+    let pss = ["-pkeyopt", "rsa_padding_mode:pss", "-pkeyopt", "rsa_pss_saltlen:digest"];
+    let rows: [(&str, &str, &[&str], &[&str]); 3] = [
+        ("rsa", "rsassa-pss-sha256", &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"], &pss),
+        ("ecdsa", "ecdsa-sha2-nistp256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"], &[]),
+        ("ecdsa", "ecdsa-sha2-nistp256", &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"], &[]),
+    ];
+    for (kind, scheme, made, signed) in rows {
+        let [private, public, signature] = ["private", "public", "signature"].map(|name| scratch.0.join(name));
+        run("openssl", &[&["genpkey"], made, &["-out"]].concat(), &[&private]);
+        let pair = [private.to_str().unwrap(), public.to_str().unwrap()];
+        run("openssl", &["pkey", "-pubout", "-in", pair[0], "-out"], &[&public]);
+        let sign = ["pkeyutl", "-sign", "-rawin", "-digest", "sha256", "-inkey", pair[0], "-out"];
+        run("openssl", &[&sign[..], &[signature.to_str().unwrap()], signed, &["-in"]].concat(), &[&message]);
+        let hex: String = fs::read(&signature).unwrap().iter().map(|byte| format!("{byte:02x}")).collect();
+        let pem = fs::read_to_string(&public).unwrap();
+        let key = |kind: &str, scheme: &str| -> Key {
+            let value = serde_json::json!({ "keytype": kind, "scheme": scheme, "keyval": { "public": pem } });
+            serde_json::from_value(value).unwrap()
+        };
+        // Of all curves P-256 is the one that counts, whatever else is said.
+        let is_known = !made.contains(&"ec_paramgen_curve:P-384");
+        assert_eq!(key(kind, scheme).verifies(b"what is signed", &hex), is_known, "{kind}");
+        assert!(!key(kind, scheme).verifies(b"what is not", &hex));
+        assert!(!key("rsa", "rsa-pkcs1v15-sha256").verifies(b"what is signed", &hex));
+        assert!(!key("ed25519", scheme).verifies(b"what is signed", &hex));
+        for bad in ["", "00", &hex[2..], &"0".repeat(hex.len())] {
+            assert!(!key(kind, scheme).verifies(b"what is signed", bad), "{bad}");
+        }
+    }
 }

@@ -67,14 +67,14 @@ fn root(version: u64, [root, timestamp, snapshot, targets]: Keys) -> Root {
 }
 
 fn about(version: u64, bytes: &[u8]) -> MetaFile {
-    let digest = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let digest = crate::patch::sha256(bytes);
     MetaFile { version, length: Some(bytes.len() as u64), hashes: [("sha256".to_owned(), digest)].into() }
 }
 
 impl Server {
     /// Puts out version `n` of everything but the root.
     fn publish(&mut self, n: u64, [_, timestamp, snapshot, targets]: Keys, expires: u64) {
-        let list = Targets { common: Common::new::<Targets>(n, date(expires)), targets: BTreeMap::new() };
+        let list = Targets::new(n, date(expires));
         let list = signed(&list, &[targets]);
         let meta = [("targets.json".to_owned(), about(n, &list))].into();
         let together = signed(&Snapshot { common: Common::new::<Snapshot>(n, date(expires)), meta }, &[snapshot]);
@@ -97,7 +97,7 @@ impl Device {
     fn visit(&self, server: &Server) -> Result<u64, String> {
         let anchor = signed(&root(1, KEYS), &[KEYS[0]]);
         let targets = refresh(self.0.path(), &anchor, server, date(NOW)).map_err(|error| error.to_string())?;
-        Ok(targets.common.version)
+        Ok(targets.targets.common.version)
     }
 
     #[track_caller]
@@ -224,4 +224,68 @@ fn a_power_cut_may_leave_anything() {
             assert_eq!(device.visit(&server), Ok(1), "{name}");
         }
     }
+}
+
+/// Roles that trust each other, a name that one of them offers, and what is found of it.
+#[test]
+fn delegations() {
+    use ashlar_formats::tuf::{Delegated, Delegations};
+
+    /// `from`, `to`, whether it ends the search; the role that offers `name`.
+    fn found(edges: &[(&str, &str, bool)], offers: &str, signer: u8) -> Result<Option<u64>, String> {
+        let mut server = Server::default();
+        let mut meta = BTreeMap::new();
+        let mut names: Vec<&str> = vec!["targets"];
+        names.extend(edges.iter().map(|(_, to, _)| *to));
+        for (number, role_name) in names.iter().enumerate() {
+            let mut list = Targets::new(1, date(LATER));
+            if *role_name == offers {
+                let target = Target { length: number as u64, hashes: BTreeMap::new(), custom: Default::default() };
+                list.targets.insert("a/name".to_owned(), target);
+            }
+            let delegated = edges.iter().filter(|(from, ..)| from == role_name).map(|(_, to, terminating)| Delegated {
+                name: (*to).to_owned(),
+                role: role(5),
+                terminating: *terminating,
+                paths: Some(vec!["a/*".to_owned()]),
+                path_hash_prefixes: None,
+            });
+            let roles: Vec<Delegated> = delegated.collect();
+            if !roles.is_empty() {
+                let keys = [(key(5).public().id().unwrap(), key(5).public())].into();
+                list.delegations = Some(Delegations { keys, roles: Some(roles), succinct_roles: None });
+            }
+            let bytes = signed(&list, &[if *role_name == "targets" { 4 } else { signer }]);
+            meta.insert(format!("{role_name}.json"), about(1, &bytes));
+            server.files.insert(format!("1.{}.json", encoded(role_name)), bytes);
+        }
+        let together = signed(&Snapshot { common: Common::new::<Snapshot>(1, date(LATER)), meta }, &[3]);
+        let meta = [("snapshot.json".to_owned(), about(1, &together))].into();
+        let stamp = Timestamp { common: Common::new::<Timestamp>(1, date(LATER)), meta };
+        server.files.insert("timestamp.json".to_owned(), signed(&stamp, &[2]));
+        server.files.insert("1.snapshot.json".to_owned(), together);
+        let kept = tempfile::tempdir().unwrap();
+        let anchor = signed(&root(1, KEYS), &[1]);
+        let trusted = refresh(kept.path(), &anchor, &server, date(NOW)).unwrap();
+        let target = trusted.find("a/name").map_err(|error| error.to_string())?;
+        Ok(target.map(|target| target.length))
+    }
+
+    let check = |edges: &[(&str, &str, bool)], offers, expect| assert_eq!(found(edges, offers, 5), expect, "{edges:?}");
+    check(&[], "targets", Ok(Some(0)));
+    check(&[("targets", "one", false), ("one", "two", false)], "two", Ok(Some(2)));
+    check(&[("targets", "one", true), ("targets", "two", false)], "two", Ok(None));
+    check(&[("targets", "one", false), ("targets", "two", false)], "two", Ok(Some(2)));
+    check(&[("targets", "one", false), ("one", "one", false)], "two", Ok(None));
+    check(&[("targets", "../x", false)], "../x", Ok(Some(1)));
+    let error = found(&[("targets", "one", false)], "one", 6).unwrap_err();
+    assert!(error.contains("0 of the 1 keys"), "{error}");
+    let error = found(&[("targets", "timestamp", false)], "x", 5).unwrap_err();
+    assert!(error.contains("delegates to `timestamp`"), "{error}");
+    let many: Vec<(String, String)> = (0..40).map(|n| (format!("r{n}"), format!("r{}", n + 1))).collect();
+    let mut edges: Vec<(&str, &str, bool)> =
+        many.iter().map(|(from, to)| (from.as_str(), to.as_str(), false)).collect();
+    edges.insert(0, ("targets", "r0", false));
+    check(&edges, "r31", Ok(Some(32)));
+    check(&edges, "r32", Ok(None));
 }

@@ -98,8 +98,9 @@ impl Document {
         for signature in self.signatures.iter().filter(|signature| role.keyids.contains(&signature.keyid)) {
             let Some(key) = keys.get(&signature.keyid) else { continue };
             // A key counts once, by however many ids it is named.
-            if !signers.contains(key.public()) && key.verifies(&message, &signature.sig) {
-                signers.insert(key.public());
+            let identity = key.identity();
+            if !signers.contains(&identity) && key.verifies(&message, &signature.sig) {
+                signers.insert(identity);
             }
         }
         let (valid, threshold) = (signers.len() as u32, role.threshold.get());
@@ -115,7 +116,7 @@ impl super::Root {
     pub fn trusted(bytes: &[u8]) -> Result<Self, Error> {
         let document = Document::parse(bytes)?;
         let root: Self = document.content()?;
-        root.check_keys()?;
+        check_keys(&root.keys)?;
         document.verify(&root.roles.root, &root.keys)?;
         Ok(root)
     }
@@ -132,14 +133,25 @@ impl super::Root {
         }
         Ok(root)
     }
+}
 
-    /// Checks that every key is the one that its id names (TUF specification, 4.3).
+/// Checks that every key is the one that its id names (TUF specification, 4.3).
+fn check_keys(keys: &BTreeMap<KeyId, Key>) -> Result<(), Error> {
+    let wrong = keys.iter().find(|(id, key)| key.id().as_ref() != Ok(*id));
+    wrong.map_or(Ok(()), |(id, _)| Err(Error::KeyId(id.clone())))
+}
+
+impl super::Targets {
+    /// Checks the keys and roles that it delegates to.
     ///
     /// # Errors
-    /// One is not.
-    pub fn check_keys(&self) -> Result<(), Error> {
-        let wrong = self.keys.iter().find(|(id, key)| key.id().as_ref() != Ok(*id));
-        wrong.map_or(Ok(()), |(id, _)| Err(Error::KeyId(id.clone())))
+    /// A key is not the one that its id names, or two roles have one name.
+    pub fn check_delegations(&self) -> Result<(), Error> {
+        let Some(delegations) = &self.delegations else { return Ok(()) };
+        check_keys(&delegations.keys)?;
+        let mut names = BTreeSet::new();
+        let twice = delegations.roles.iter().flatten().find(|delegated| !names.insert(&delegated.name));
+        twice.map_or(Ok(()), |role| Err(Error::Form(format!("it delegates to `{}` twice", role.name))))
     }
 }
 
@@ -163,7 +175,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn document(seeds: &[u8]) -> Document {
-        let targets = Targets { common: Common::new::<Targets>(1, Date::from_seconds(0)), targets: BTreeMap::new() };
+        let targets = Targets::new(1, Date::from_seconds(0));
         let mut document = Document::new(&targets).unwrap();
         seeds.iter().for_each(|seed| document.sign(&key(*seed)).unwrap());
         document

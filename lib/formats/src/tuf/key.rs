@@ -1,18 +1,26 @@
-//! Keys: ed25519 (RFC 8032), and the ids by which metadata names them. A key of another kind is kept, since its id has
-//! to be right, and never verifies anything.
+//! Keys, and the ids by which metadata names them: ed25519 (RFC 8032), which ours are, and those that a hardware module or
+//! a key service may have instead, ECDSA over P-256 and RSA with PSS (TUF specification, 4.2). A key of another kind is
+//! kept, since its id has to be right, and never verifies anything.
 
 use std::fmt;
 use std::fs::File;
 use std::io::{self, Read};
 
 use ed25519_dalek::Signer as _;
+use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PSS_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
+use spki::der::Document;
+use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::{Error, canonical};
 
 const ED25519: &str = "ed25519";
+const ECDSA: &str = "ecdsa-sha2-nistp256";
+const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
+const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
+const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 /// SHA-256 of a key's canonical form, in hexadecimal digits.
 pub type KeyId = String;
@@ -36,24 +44,77 @@ impl Key {
         Ok(hex(&Sha256::digest(canonical(&self.0)?)))
     }
 
-    /// What tells keys apart: two ids can name the same one.
-    pub(super) fn public(&self) -> &str {
+    /// What tells keys apart: two ids can name the same one, and so can two ways of writing it.
+    pub(super) fn identity(&self) -> Vec<u8> {
+        self.public().map_or_else(|| self.text().into(), |public| public.bytes())
+    }
+
+    fn text(&self) -> &str {
         self.0["keyval"]["public"].as_str().unwrap_or_default()
+    }
+
+    fn public(&self) -> Option<Public> {
+        let word = |name: &str| self.0[name].as_str();
+        match (word("keytype")?, word("scheme")?) {
+            (ED25519, ED25519) => Some(Public::Ed25519(unhex(self.text())?.try_into().ok()?)),
+            ("ecdsa" | ECDSA, ECDSA) => Some(Public::P256(point(self.text())?)),
+            ("rsa", "rsassa-pss-sha256") => Some(Public::Rsa(of_pem(self.text(), RSA, None)?)),
+            _ => None,
+        }
     }
 
     /// Whether a signature in hexadecimal digits is this key's, of this message.
     pub fn verifies(&self, message: &[u8], signature: &str) -> bool {
-        self.check(message, signature).is_some()
+        let check = |public: Public| public.check(message, &unhex(signature)?);
+        self.public().and_then(check).is_some()
+    }
+}
+
+/// A key that can verify something.
+enum Public {
+    Ed25519([u8; 32]),
+    /// An uncompressed point.
+    P256(Vec<u8>),
+    /// RSAPublicKey (RFC 8017, A.1.1).
+    Rsa(Vec<u8>),
+}
+
+impl Public {
+    fn bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Ed25519(bytes) => bytes.to_vec(),
+            Self::P256(bytes) | Self::Rsa(bytes) => bytes.clone(),
+        }
     }
 
-    fn check(&self, message: &[u8], signature: &str) -> Option<()> {
-        let is_known = self.0["keytype"] == ED25519 && self.0["scheme"] == ED25519;
-        let public: [u8; 32] = unhex(self.public()).filter(|_| is_known)?.try_into().ok()?;
-        let key = ed25519_dalek::VerifyingKey::from_bytes(&public).ok()?;
-        let signature: [u8; 64] = unhex(signature)?.try_into().ok()?;
-        // Strict: no key of small order, which would sign anything.
-        key.verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature)).ok()
+    fn check(&self, message: &[u8], signature: &[u8]) -> Option<()> {
+        let of_ring = |algorithm: &'static dyn VerificationAlgorithm, bytes: &[u8]| {
+            UnparsedPublicKey::new(algorithm, bytes).verify(message, signature).ok()
+        };
+        match self {
+            Self::Ed25519(bytes) => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(bytes).ok()?;
+                let signature = ed25519_dalek::Signature::from_bytes(signature.try_into().ok()?);
+                // Strict: no key of small order, which would sign anything.
+                key.verify_strict(message, &signature).ok()
+            }
+            Self::P256(bytes) => of_ring(&ECDSA_P256_SHA256_ASN1, bytes),
+            Self::Rsa(bytes) => of_ring(&RSA_PSS_2048_8192_SHA256, bytes),
+        }
     }
+}
+
+/// As PEM, or as old metadata has it: the point's hexadecimal digits.
+fn point(text: &str) -> Option<Vec<u8>> {
+    of_pem(text, EC, Some(P256)).or_else(|| unhex(text).filter(|point| point.len() == 65))
+}
+
+/// The key in a SubjectPublicKeyInfo (RFC 5280, 4.1) of that algorithm, and of that curve.
+fn of_pem(text: &str, algorithm: ObjectIdentifier, curve: Option<ObjectIdentifier>) -> Option<Vec<u8>> {
+    let (label, document) = Document::from_pem(text).ok()?;
+    let info = SubjectPublicKeyInfoRef::try_from(document.as_bytes()).ok().filter(|_| label == "PUBLIC KEY")?;
+    let is_of_curve = curve.is_none_or(|curve| info.algorithm.parameters_oid() == Ok(curve));
+    (info.algorithm.oid == algorithm && is_of_curve).then(|| info.subject_public_key.raw_bytes().to_vec())
 }
 
 impl fmt::Debug for Key {
@@ -122,7 +183,7 @@ mod tests {
     fn the_first_vector_of_rfc_8032() {
         let seed = unhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60").unwrap();
         let key = SigningKey::from_seed(&seed.try_into().unwrap());
-        assert_eq!(key.public().public(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
+        assert_eq!(key.public().text(), "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
         let signature = key.sign(b"");
         assert!(signature.starts_with("e5564300c360ac729086e2cc806e828a84877f1eb8e5d974d873e06522490155"));
         assert!(key.public().verifies(b"", &signature));
