@@ -153,6 +153,9 @@ pub struct PublishArgs {
     /// What its users should know.
     #[arg(long, default_value = "")]
     pub notes: String,
+    /// How it spreads over machines that upgrade by themselves, as percent@delay: 1%@0h,10%@1d,100%@3d.
+    #[arg(long, value_name = "WAVES", value_delimiter = ',', value_parser = crate::publish::wave)]
+    pub rollout: Vec<ashlar_formats::tuf::Wave>,
     /// Make patches from so many versions before it; others fetch the blocks that they have not.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub patches: usize,

@@ -65,6 +65,12 @@ fn render(state: &State) -> String {
     if let Some(reason) = &state.hold {
         text += &format!("on hold: {reason}\n");
     }
+    if let Some(round) = &state.automatic {
+        text += &format!("\nby itself, at {}:\n", round.time.replacen('T', " ", 1));
+        for gate in &round.gates {
+            text += &format!("  {:6}  {}: {}\n", if gate.open { "open" } else { "closed" }, gate.name, gate.why);
+        }
+    }
     text
 }
 
@@ -85,7 +91,7 @@ fn line(event: &Event) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ashlar_control::update::{Condemned, Version};
+    use ashlar_control::update::{Automatic, Condemned, Gate, Version};
 
     #[test]
     fn the_reason_is_shown() {
@@ -98,14 +104,17 @@ mod tests {
             reason: reason.clone(),
         };
         let version = Version { version: "0.2.0".into(), root_hash: String::new() };
+        let gate = Gate { name: "hold".into(), open: false, why: "holidays".into() };
         let state = State {
             history: vec![event],
             condemned: vec![Condemned { version, reason }],
             hold: Some("holidays".into()),
+            automatic: Some(Automatic { time: "2026-11-25T10:00:00Z".into(), gates: vec![gate] }),
             ..State::default()
         };
         let expect = "last: 2026-11-25 09:30:00Z  0.2.0 did not stay: a.service failed\n\
-                      0.2.0 is not taken again by itself: a.service failed\non hold: holidays\n";
+                      0.2.0 is not taken again by itself: a.service failed\non hold: holidays\n\n\
+                      by itself, at 2026-11-25 10:00:00Z:\n  closed  hold: holidays\n";
         assert_eq!(render(&state), expect);
     }
 }

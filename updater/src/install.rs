@@ -8,7 +8,6 @@ use std::path::Path;
 use ashlar_config::boot_entry::BootEntry;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_formats::date::Date;
-use serde::Deserialize;
 
 use crate::blocks::Transfer;
 use crate::boot::{self, ARCH, Boot, Image};
@@ -19,6 +18,7 @@ use crate::offer::{Offer, Wish, choose, offers};
 use crate::patch::{Patch, sha256};
 use crate::record::{FOLDER, Record};
 use crate::road::Road;
+use crate::settings::Settings;
 use crate::slot::{Slot, Slots};
 use crate::source::{Folder, Http, Source};
 use crate::tree::{self, Tree};
@@ -26,26 +26,16 @@ use crate::trust;
 
 /// The root that the image brought.
 const ANCHOR: &str = "/usr/share/ashlar/update/root.json";
-/// The machine's settings, as provision left them.
-const SETTINGS: &str = "/run/ashlar/update.json";
 const CHANNEL: &str = "stable";
 /// What was verified, below the record.
 const METADATA: &str = "metadata";
-
-/// What the machine's configuration says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(rename_all = "kebab-case", default)]
-struct Settings {
-    source: Option<String>,
-    channel: Option<String>,
-}
 
 /// Told of what is done, and how far it is.
 pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
 
 /// Takes the next version, as far as is asked for. A folder that was passed is read instead of a source.
 pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_>) -> Result<Outcome, Error> {
-    let settings = settings();
+    let settings = Settings::read();
     let source = source(request, folder, &settings)?;
     let boot = Boot::read()?;
     let busy = || Error::Held("another upgrade is at work, or a way back: wait until it has ended".to_owned());
@@ -77,13 +67,8 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
     result
 }
 
-fn settings() -> Settings {
-    let bytes = fs::read(SETTINGS).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
-}
-
 /// The folder that was passed, the address that is said, or the machine's own.
-fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -> Result<Box<dyn Source>, Error> {
+pub fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -> Result<Box<dyn Source>, Error> {
     if let Some(folder) = folder {
         return Ok(Box::new(Folder::new(folder)));
     }
@@ -99,7 +84,7 @@ fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -> Re
 }
 
 /// The release that comes next, if there is one.
-fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &Boot) -> Result<Option<Offer>, Error> {
+pub fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &Boot) -> Result<Option<Offer>, Error> {
     let anchor = fs::read(ANCHOR).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::Request(
             "this image trusts no publisher: build it with `[update] root = \"root.json\"`, which `ashlar keys` makes"

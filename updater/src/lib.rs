@@ -1,5 +1,6 @@
-//! The updater: new versions of this machine, the way back, and the record of both. Two verbs, each a unit of its own:
-//! `serve` answers on a socket as long as somebody asks; `commit` writes PID 1's verdict about a version on trial down.
+//! The updater: new versions of this machine, the way back, and the record of both. Three verbs, each a unit of its
+//! own: `serve` answers on a socket as long as somebody asks; `automatic` is a round without anybody asking; `commit` writes
+//! PID 1's verdict about a version on trial down.
 //!
 //! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
 //! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read
@@ -8,6 +9,7 @@
 //!
 //! Not here: whether a version is well (PID 1's gate), and counting its tries (the boot loader).
 
+pub mod automatic;
 pub mod blocks;
 pub mod boot;
 pub mod commit;
@@ -17,10 +19,12 @@ pub mod esp;
 pub mod install;
 pub mod offer;
 pub mod patch;
+pub mod policy;
 pub mod record;
 pub mod road;
 pub mod rollback;
 pub mod serve;
+pub mod settings;
 pub mod slot;
 pub mod source;
 pub mod tree;

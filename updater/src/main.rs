@@ -1,13 +1,14 @@
-//! The program: two verbs for PID 1. What they do is the library's.
+//! The program: three verbs for PID 1. What they do is the library's.
 
 use std::process::ExitCode;
 
-use ashlar_updater::{commit, serve};
+use ashlar_updater::{automatic, commit, serve};
 
 fn main() -> ExitCode {
     let verb = std::env::args().nth(1).unwrap_or_default();
     let done = match verb.as_str() {
         "serve" => serve::main(),
+        "automatic" => automatic::main(),
         "commit" => commit::main(),
         _ => {
             eprintln!("updater: this is for PID 1; people say `os upgrade`, `os rollback` and `os history`");

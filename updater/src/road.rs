@@ -92,6 +92,7 @@ mod tests {
             channels: Vec::new(),
             minimum: None,
             notes: String::new(),
+            rollout: Vec::new(),
             withdrawn: None,
         };
         let (root, tree) = (file.clone(), file.clone());

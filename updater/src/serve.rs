@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::boot::Boot;
 use crate::error::{Error, at};
 use crate::record::{FOLDER, Record};
-use crate::{install, record, rollback};
+use crate::{automatic, install, record, rollback};
 
 /// The first descriptor that PID 1 passes (sd_listen_fds(3)).
 const FIRST: i32 = 3;
@@ -199,10 +199,15 @@ impl Caller {
 /// The record, once what happened since is written down. While somebody works with it, it is what it was before.
 fn state() -> Result<State, Error> {
     let folder = Path::new(FOLDER);
-    let Some(mut record) = Record::try_open(folder)? else { return Ok(record::read(folder)) };
-    if let Err(error) = Boot::read().and_then(|boot| install::settle(&boot, &mut record)) {
-        // What is remembered can be read all the same.
-        eprintln!("{}", error.line());
-    }
-    Ok(record.state)
+    let state = match Record::try_open(folder)? {
+        None => record::read(folder),
+        Some(mut record) => {
+            if let Err(error) = Boot::read().and_then(|boot| install::settle(&boot, &mut record)) {
+                // What is remembered can be read all the same.
+                eprintln!("{}", error.line());
+            }
+            record.state
+        }
+    };
+    Ok(State { automatic: automatic::last(), ..state })
 }

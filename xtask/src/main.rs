@@ -33,6 +33,8 @@ enum Verb {
     Run(run::Options),
     /// Run everything: tidy, unit tests, image checks and the stories in virtual machines
     Test(test::Options),
+    /// Boot one of every class of states that power cuts can leave, and write docs/powercut.md
+    Powercut,
     /// Check the import table, what must be absent, format, lints and licences
     Tidy,
     /// Measure, and write docs/benchmarks.md
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Image(options) => image::main(&options),
         Verb::Run(options) => run::main(&options),
         Verb::Test(options) => test::main(&options),
+        Verb::Powercut => test::powercut(),
         Verb::Tidy => tidy::main(),
         Verb::Bench(options) => bench::main(&options),
     };

@@ -9,7 +9,7 @@ use anyhow::{Result, bail};
 use ashlar_qemu_tests::accelerator::Accelerator;
 use ashlar_qemu_tests::arch::Arch;
 use ashlar_qemu_tests::{
-    ACCELERATOR_VARIABLE, BUILDER_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, PROGRAMS_VARIABLE, tool,
+    ACCELERATOR_VARIABLE, BUILDER_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, POWERCUT_VARIABLE, PROGRAMS_VARIABLE, tool,
 };
 
 use crate::step::{cargo, say};
@@ -19,6 +19,10 @@ use tally::Tally;
 /// Virtual machines at the same time.
 const MACHINES: &str = "2";
 const STORIES: &str = "ashlar-qemu-tests";
+const POWERCUT: &str = "power_may_fail_at_any_write";
+
+/// Of the environment.
+type Variable = (String, std::ffi::OsString);
 
 /// Arguments of `test`.
 #[derive(Debug, clap::Args)]
@@ -39,11 +43,23 @@ pub fn main(options: &Options) -> Result<()> {
     say("unit tests");
     tally += runner(&["--workspace"], filter, None)?;
     if is_wanted(filter)? {
-        tally += stories(filter)?;
+        tally += stories(filter, Vec::new())?;
     }
+    finish(tally, filter.unwrap_or_default())
+}
+
+/// The verb `powercut`: the story of that, with every class of states booted, and the document about it.
+pub fn powercut() -> Result<()> {
+    setup::everything()?;
+    let document = project::root().join("docs/powercut.md");
+    let tally = stories(Some(POWERCUT), vec![(POWERCUT_VARIABLE.to_owned(), document.into_os_string())])?;
+    finish(tally, POWERCUT)
+}
+
+fn finish(tally: Tally, filter: &str) -> Result<()> {
     println!("\n{tally}");
     match tally.failed {
-        0 if tally.passed == 0 => bail!("nothing has {} in its name", filter.unwrap_or_default()),
+        0 if tally.passed == 0 => bail!("nothing has {filter} in its name"),
         0 => Ok(()),
         failed => bail!("{failed} failed"),
     }
@@ -58,13 +74,13 @@ fn is_wanted(filter: Option<&str>) -> Result<bool> {
     Ok(names.lines().any(|line| line.ends_with(": test")))
 }
 
-fn stories(filter: Option<&str>) -> Result<Tally> {
-    let mut environment = vec![
+fn stories(filter: Option<&str>, mut environment: Vec<Variable>) -> Result<Tally> {
+    environment.extend([
         (ACCELERATOR_VARIABLE.to_owned(), Accelerator::of(Arch::host()).name().into()),
         (LOGS_VARIABLE.to_owned(), project::target().join("vm-logs").into_os_string()),
         (BUILDER_VARIABLE.to_owned(), project::target().join("release/ashlar").into_os_string()),
         (PROGRAMS_VARIABLE.to_owned(), project::programs(Arch::host()).into_os_string()),
-    ];
+    ]);
     for arch in Arch::ALL {
         match image::build("base", arch, None) {
             Ok(folder) => {
@@ -77,14 +93,14 @@ fn stories(filter: Option<&str>) -> Result<Tally> {
             }
         }
     }
-    say(&format!("stories, {MACHINES} machines at a time, under {}", environment[0].1.to_string_lossy()));
+    say(&format!("stories, {MACHINES} machines at a time, under {}", Accelerator::of(Arch::host()).name()));
     let _ = std::fs::remove_dir_all(project::target().join("vm-logs"));
     let what = ["--package", STORIES, "--features", "stories", "--test", "stories"];
     runner(&what, filter, Some(&environment))
 }
 
 /// Runs tests by nextest where it is installed, and by Cargo's own runner elsewhere. With an environment they are stories.
-fn runner(what: &[&str], filter: Option<&str>, environment: Option<&[(String, std::ffi::OsString)]>) -> Result<Tally> {
+fn runner(what: &[&str], filter: Option<&str>, environment: Option<&[Variable]>) -> Result<Tally> {
     let nextest = tool::find("cargo-nextest").is_some();
     let mut command = cargo();
     match nextest {

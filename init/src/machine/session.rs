@@ -28,6 +28,9 @@ const ARGUMENT_LIMIT: usize = 4096;
 /// Environment that a caller may pass on.
 const KEPT: [&str; 8] = ["TERM", "LANG", "COLORTERM", "SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY", "TZ", "NO_COLOR"];
 
+/// What sshd says of where somebody came from.
+const REMOTE: &str = "SSH_CONNECTION";
+
 /// One session.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Session {
@@ -35,6 +38,9 @@ struct Session {
     group: String,
     /// When what is left of it is killed.
     ends: Option<u64>,
+    /// Somebody came over the network.
+    #[serde(default)]
+    remote: bool,
 }
 
 /// All of them, by number.
@@ -95,6 +101,11 @@ fn quote(word: &str) -> String {
 }
 
 impl Sessions {
+    /// How many people came over the network. A console that logs somebody in by itself is nobody's sign of life.
+    pub(super) fn remote(&self) -> u32 {
+        self.sessions.values().filter(|session| session.remote).count() as u32
+    }
+
     pub(super) fn next_alarm(&self) -> Option<u64> {
         self.sessions.values().filter_map(|session| session.ends).min()
     }
@@ -129,6 +140,7 @@ impl Machine {
         let group = format!("/user.slice/user-{}.slice/session-{number}.scope", caller.uid);
         cgroup::make(&group).map_err(|error| Refusal::Failed { reason: format!("cannot make {group}: {error}") })?;
         let name = if host { "root" } else { &user };
+        let remote = environment.iter().any(|(key, _)| key == REMOTE);
         let person = Person { name, uid: caller.uid, host, command, environment, tty };
         let (pid, setup) = self.launch_session(&person, &group, stdio).map_err(|reason| {
             cgroup::remove(&group);
@@ -137,7 +149,7 @@ impl Machine {
         self.record(host, &user, caller.uid, command);
         self.sessions.last = number;
         self.sessions.setups.extend(setup.map(|setup| (pid, setup)));
-        self.sessions.sessions.insert(number, Session { pid, group, ends: None });
+        self.sessions.sessions.insert(number, Session { pid, group, ends: None, remote });
         self.save_session(number);
         Ok(Answer::Later(Waiting::Session(number)))
     }

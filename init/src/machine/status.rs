@@ -31,6 +31,7 @@ impl Machine {
             unwell,
             problems: facts::problems(),
             commit: self.trial.word().into(),
+            sessions: self.sessions.remote(),
         }
     }
 

@@ -12,5 +12,6 @@ pub mod nearest;
 pub mod quantity;
 pub mod unit;
 pub mod version;
+pub mod window;
 
 pub use error::Error;

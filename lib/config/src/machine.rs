@@ -9,6 +9,7 @@ mod name;
 mod network;
 mod section;
 mod ssh_key;
+mod update;
 
 use toml::de::DeTable;
 
@@ -16,6 +17,7 @@ use crate::Error;
 
 pub use network::Network;
 use section::{Section, Source};
+pub use update::Update;
 
 /// Longest file that is looked at, in bytes.
 pub const LIMIT: usize = 64 << 10;
@@ -39,10 +41,8 @@ pub struct Machine {
     pub sysctl: Vec<(Placed<String>, String)>,
     /// `modules = ["br_netfilter"]`.
     pub modules: Vec<Placed<String>>,
-    /// `[update] source = "https://updates.example.net"`: where new versions are published.
-    pub update_source: Option<Placed<String>>,
-    /// `[update] channel = "beta"`.
-    pub update_channel: Option<Placed<String>>,
+    /// `[update]`.
+    pub update: Update,
 }
 
 /// A person.
@@ -103,17 +103,14 @@ fn machine(top: &mut Section<'_>, source: &mut Source<'_>) -> Machine {
         time_servers: top.checked(source, "time-servers", address::server),
         sysctl: top.settings(source, "sysctl"),
         modules: top.checked(source, "modules", name::module),
-        update_source: None,
-        update_channel: None,
+        update: Update::default(),
     };
     if let Some(mut console) = top.section(source, "console") {
         machine.autologin = console.text(source, "autologin").filter(|text| source.holds(text, name::user));
         console.finish(source);
     }
-    if let Some(mut update) = top.section(source, "update") {
-        machine.update_source = update.text(source, "source").filter(|text| source.holds(text, address::web));
-        machine.update_channel = update.text(source, "channel").filter(|text| source.holds(text, name::channel));
-        update.finish(source);
+    if let Some(section) = top.section(source, "update") {
+        machine.update = update::read(section, source);
     }
     machine
 }
@@ -156,8 +153,7 @@ impl Machine {
             time_servers: list(self.time_servers, other.time_servers),
             sysctl: list(self.sysctl, other.sysctl),
             modules: list(self.modules, other.modules),
-            update_source: other.update_source.or(self.update_source),
-            update_channel: other.update_channel.or(self.update_channel),
+            update: self.update.overridden_by(other.update),
         }
     }
 }

@@ -29,6 +29,8 @@ pub struct Machine {
     /// `committed`: this version stays; `trial`: its services have yet to be well for a while; `condemned`: it did not
     /// pass and runs for want of another; `unknown`: nobody has looked.
     pub commit: String,
+    /// Sessions of people who came over the network.
+    pub sessions: u32,
 }
 
 /// One unit.

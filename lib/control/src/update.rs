@@ -145,6 +145,32 @@ pub struct State {
     pub hold: Option<String>,
     /// The latest last.
     pub history: Vec<Event>,
+    /// What the last automatic round came to, where the machine upgrades by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub automatic: Option<Automatic>,
+}
+
+/// An automatic round: every rule and what it said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Automatic {
+    /// When it was.
+    pub time: String,
+    /// All of them have to be open; what follows a closed one was not asked.
+    pub gates: Vec<Gate>,
+}
+
+/// A rule, applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Gate {
+    /// `policy`, `hold`, `trial`, `source`, `version`, `condemned`, `delay`, `rollout`, `installed`, `reboot`, `window`,
+    /// `people`.
+    pub name: String,
+    /// Whether it lets the upgrade pass.
+    pub open: bool,
+    /// In words.
+    pub why: String,
 }
 
 /// A version and what it is known by.

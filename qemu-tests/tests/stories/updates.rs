@@ -1,6 +1,6 @@
 //! A machine that takes new versions from a publisher: a good one, which stays; back to the old one by hand, and forward
 //! again; past one that rots; one whose services are not well, from which the machine goes back by itself. Then publishers
-//! who are not to be trusted. The publisher's side is done by the program that publishers have.
+//! who are not to be trusted; and a machine that does it by itself. The publisher's side is done by the program that publishers have.
 
 use std::path::Path;
 
@@ -226,6 +226,57 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         let ran = vm.try_run("os upgrade --check --from http://10.0.2.100:81/")?;
         ensure!(ran.code == NO_SOURCE, "{ran:?}");
         Ok(())
+    });
+    promises.finish();
+    machine.finish();
+    Ok(())
+}
+
+#[test]
+fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
+    let mut promises = Promises::new();
+    let publisher = Publisher::new("automatic")?;
+    let trusted = publisher.trusted();
+    let first = Derived::version("automatic", "0.1.0", &trusted, &[GOOD])?;
+    let second = Derived::version("automatic", "0.2.0", &trusted, &[BETTER])?;
+    publisher.publish(&first, &[])?;
+    let web = Web::serve(Path::new(&publisher.path("shop")))?;
+    let console = fixture::with_console("automatic", "KEY");
+    let config = format!("{console}\n[update]\nsource = \"http://{WEB}\"\nautomatic = true\n");
+    let mut machine = Vm::builder("automatic").image(&first.disk()).config(&config).web(web.port).boot()?;
+    let vm = &mut machine;
+    // The timer's next round is too far away for a test: this is what it starts.
+    let round = |vm: &mut Vm| -> Result<String> {
+        vm.run("os start ashlar-upgrade")?;
+        vm.run("os explain update")
+    };
+
+    promises.check("nothing newer: said, and nothing is unwell", || {
+        let said = round(vm)?;
+        ensure!(said.contains("closed  version: there is nothing newer than 0.1.0"), "{said}");
+        ensure!(vm.status()?.state == "running" && vm.unit("ashlar-upgrade.timer")?.active == "active");
+        Ok(())
+    });
+    promises.check("a wave that is not this machine's yet is waited for", || {
+        publisher.publish(&second, &["--rollout", "100%@1d"])?;
+        let said = round(vm)?;
+        ensure!(said.contains("closed  rollout: this machine's wave, 100 % of all, has it from"), "{said}");
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi"], "{:?}", entries(vm)?);
+        Ok(())
+    });
+    promises.check("it is taken, and nobody who is logged in is thrown out", || {
+        publisher.publish(&second, &[])?;
+        let said = round(vm)?;
+        ensure!(said.contains("open    installed: 0.2.0 waits for the next boot"), "{said}");
+        ensure!(said.contains("closed  people: somebody is logged in over the network"), "{said}");
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0+3.efi"], "{:?}", entries(vm)?);
+        Ok(())
+    });
+    promises.check("once nobody is there it reboots into it by itself", || {
+        vm.ssh()?.disconnect();
+        vm.serial()?.type_line("os start ashlar-upgrade")?;
+        come_back(vm)?;
+        is_committed(vm, "0.2.0")
     });
     promises.finish();
     machine.finish();

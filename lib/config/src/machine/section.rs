@@ -23,6 +23,11 @@ impl<'t> Source<'t> {
         Self { file, text, errors: Vec::new() }
     }
 
+    /// How much was wrong so far.
+    pub(super) fn mistakes(&self) -> usize {
+        self.errors.len()
+    }
+
     /// In the order of the lines.
     pub(super) fn into_errors(mut self) -> Vec<Error> {
         self.errors.sort_by_key(|error| error.line);

@@ -36,6 +36,10 @@ fn everything() {
         [update]
         source = "https://updates.example.net"
         channel = "beta"
+        automatic = true
+        delay = "7d"
+        windows = ["Sat,Sun 02:00-05:00"]
+        reboot = "manual"
         [[network]]
         name = "en*"
         address = "192.0.2.7/24"
@@ -57,8 +61,11 @@ fn everything() {
     assert_eq!(values(&machine.time_servers), ["ntp.example.net", "192.0.2.1"]);
     assert_eq!(values(&machine.modules), ["br_netfilter"]);
     assert_eq!(machine.autologin.map(|user| user.value).as_deref(), Some("core"));
-    let update = (machine.update_source.unwrap().value, machine.update_channel.unwrap().value);
-    assert_eq!(update, ("https://updates.example.net".into(), "beta".into()));
+    let update = machine.update;
+    let of = |text: &Option<Placed<String>>| text.as_ref().map(|text| text.value.clone()).unwrap_or_default();
+    assert_eq!([of(&update.source), of(&update.channel)], ["https://updates.example.net", "beta"]);
+    assert_eq!([of(&update.automatic), of(&update.delay), of(&update.reboot)], ["yes", "7d", "manual"]);
+    assert_eq!((values(&update.windows), update.is_damaged), (vec!["Sat,Sun 02:00-05:00"], false));
     let first = "[Match]\nName=en*\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=no\nAddress=192.0.2.7/24\n\
                  Gateway=192.0.2.1\nDNS=192.0.2.2\nDNS=2001:db8::2\nDomains=example.net example.org\n";
     assert_eq!(machine.networks[0].to_networkd(), first);
@@ -171,4 +178,15 @@ fn never_panics() {
         let (machine, _) = parse("m.toml", &letters.into_iter().collect::<String>());
         machine.networks.iter().for_each(|network| drop(network.to_networkd()));
     }
+}
+
+#[test]
+fn a_policy_that_does_not_read_is_known_as_damaged() {
+    for bad in ["delay = \"soon\"", "windows = [\"always\"]", "automatic = 1", "reboot = \"never\"", "window = \"x\""] {
+        let (machine, errors) = parse("m.toml", &format!("[update]\n{bad}\n"));
+        assert_eq!((machine.update.is_damaged, errors.len()), (true, 1), "{bad}");
+    }
+    let (damaged, _) = parse("m.toml", "[update]\ndelay = \"soon\"\n");
+    let (sound, _) = parse("m.toml", "[update]\ndelay = \"1d\"\n");
+    assert!(damaged.overridden_by(sound).update.is_damaged);
 }

@@ -34,9 +34,21 @@ pub struct Release {
     /// For people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub notes: String,
+    /// How it spreads over machines that take it by themselves; at once to all of them if empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rollout: Vec<Wave>,
     /// Why nobody should install it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+}
+
+/// A part of all machines, from some time on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wave {
+    /// Of 100, with those of the waves before.
+    pub percent: u32,
+    /// Seconds after it was published.
+    pub after: u64,
 }
 
 /// `custom.patch` of a target that makes a file of a release of what a device has already (see [`crate::patch`]).

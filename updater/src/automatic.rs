@@ -1,0 +1,154 @@
+//! `updater automatic`: a round by itself, started by a timer. It takes a new version as `os upgrade` does, and reboots into
+//! it, as far as every rule is open. What they said is kept for `os explain update`.
+
+use std::fs;
+use std::path::Path;
+
+use ashlar_control::client::Client;
+use ashlar_control::message::{Method, Shutdown};
+use ashlar_control::update::{Automatic, Gate, Outcome, Request};
+use ashlar_formats::date::Date;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+use crate::boot::{self, Boot};
+use crate::error::Error;
+use crate::install;
+use crate::policy::{self, gate};
+use crate::record::{FOLDER, Record, replace};
+use crate::settings::Settings;
+
+/// What the last round came to.
+const ROUND: &str = "automatic.json";
+const MACHINE: &str = "/run/ashlar/etc/machine-id";
+const ZONE: &str = "/run/ashlar/etc/localtime";
+
+/// The verb.
+pub fn main() -> Result<(), Error> {
+    let settings = Settings::read();
+    if !settings.automatic && !settings.damaged {
+        return Ok(());
+    }
+    let time = Date::now().to_string();
+    let mut round = Round::default();
+    let done = round.walk(&settings);
+    let Round { gates } = round;
+    if let Some(closed) = gates.iter().find(|gate| !gate.open) {
+        println!("{}: {}", closed.name, closed.why);
+    }
+    let bytes = serde_json::to_vec(&Automatic { time, gates }).map_err(|error| Error::Machine(error.to_string()))?;
+    replace(&Path::new(FOLDER).join(ROUND), &bytes)?;
+    if done? == Some(Then::Reboot) {
+        let rebooted =
+            Client::connect().and_then(|mut client| client.call(&Method::Shutdown { how: Shutdown::Reboot }));
+        rebooted.map_err(|error| Error::Machine(format!("reboot: {error}")))?;
+    }
+    Ok(())
+}
+
+/// The last round, if there was one.
+pub fn last() -> Option<Automatic> {
+    serde_json::from_slice(&fs::read(Path::new(FOLDER).join(ROUND)).ok()?).ok()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Then {
+    Reboot,
+}
+
+/// The rules that were asked.
+#[derive(Default)]
+struct Round {
+    gates: Vec<Gate>,
+}
+
+impl Round {
+    /// Asks a rule; `None` ends the round.
+    fn ask(&mut self, gate: Gate) -> Option<()> {
+        let open = gate.open;
+        self.gates.push(gate);
+        open.then_some(())
+    }
+
+    /// From the first rule to the reboot. An error is of the machine: what is wrong with the source is a closed gate.
+    fn walk(&mut self, settings: &Settings) -> Result<Option<Then>, Error> {
+        let boot = Boot::read()?;
+        match self.take(settings, &boot) {
+            Ok(Some(())) => Ok(self.may_reboot(settings).map(|()| Then::Reboot)),
+            Ok(None) => Ok(None),
+            Err(error @ (Error::Source(_) | Error::NoRanges | Error::Trust(_) | Error::Request(_))) => {
+                self.gates.push(gate("source", false, error.line()));
+                Ok(None)
+            }
+            Err(error @ Error::Held(_)) => {
+                self.gates.push(gate("hold", false, error.line()));
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A new version comes into the other slot, or waits there already.
+    fn take(&mut self, settings: &Settings, boot: &Boot) -> Result<Option<()>, Error> {
+        let sound = "the machine's settings read";
+        let damaged = "something of `[update]` in machine.toml does not read: see `os status`";
+        let policy = gate("policy", !settings.damaged, if settings.damaged { damaged } else { sound });
+        let Some(()) = self.ask(policy) else { return Ok(None) };
+        let Some(mut record) = Record::try_open(Path::new(FOLDER))? else {
+            return Ok(self.ask(gate("hold", false, "another upgrade is at work, or a way back")));
+        };
+        install::settle(boot, &mut record)?;
+        let state = record.state.clone();
+        drop(record);
+        let hold = state.hold.as_ref().map_or(gate("hold", true, "there is none"), |why| gate("hold", false, why));
+        let Some(()) = self.ask(hold) else { return Ok(None) };
+        let trial = boot::is_on_trial();
+        let why = if trial { "this version is on trial itself" } else { "this version is committed" };
+        let Some(()) = self.ask(gate("trial", !trial, why)) else { return Ok(None) };
+        if let Some(pending) = &state.pending {
+            return Ok(self.ask(gate("installed", true, format!("{} waits for the next boot", pending.version))));
+        }
+        let request = Request::default();
+        let source = install::source(&request, None, settings)?;
+        let now = Date::now();
+        let Some(offer) = install::next(&request, settings, source.as_ref(), boot)? else {
+            return Ok(self.ask(gate("version", false, format!("there is nothing newer than {}", boot.version))));
+        };
+        let release = &offer.release;
+        self.gates.push(gate("version", true, format!("{} is offered", release.version)));
+        let condemned = state.condemned.iter().find(|other| other.version.root_hash == release.root_hash);
+        let condemned = match condemned {
+            Some(other) => gate("condemned", false, format!("{} did not stay here: {}", release.version, other.reason)),
+            None => gate("condemned", true, "it was not tried here before"),
+        };
+        let machine = fs::read_to_string(MACHINE).unwrap_or_default();
+        let rollout = policy::rollout(&release.rollout, release.date, machine.trim(), &release.version, now);
+        for gate in [condemned, policy::delay(release.date, settings.delay(), now), rollout] {
+            let Some(()) = self.ask(gate) else { return Ok(None) };
+        }
+        let request = Request { version: Some(release.version.clone()), ..request };
+        let installed = match install::upgrade(&request, None, &mut |_, _, _| {})? {
+            Outcome::Switched(plan) => gate("installed", true, format!("{} waits for the next boot", plan.to)),
+            Outcome::Current { version, waits } => gate("installed", waits, format!("{version} is there already")),
+            Outcome::Available(_) | Outcome::Downloaded(_) => gate("installed", false, "it was not finished"),
+        };
+        Ok(self.ask(installed))
+    }
+
+    /// Rules for the reboot into what waits.
+    fn may_reboot(&mut self, settings: &Settings) -> Option<()> {
+        let why = if settings.reboots() { "the machine reboots by itself" } else { "somebody has to reboot it" };
+        self.ask(gate("reboot", settings.reboots(), why))?;
+        self.ask(policy::window(settings.windows().as_deref(), local()))?;
+        let sessions = Client::connect().and_then(|mut client| client.machine()).map(|machine| machine.sessions);
+        self.ask(policy::people(sessions.ok()))
+    }
+}
+
+/// The day, 0 being Monday, and the minute in the machine's time zone.
+fn local() -> Option<(usize, u32)> {
+    let zone = TimeZone::tzif("local", &fs::read(ZONE).ok()?).ok()?;
+    let now = Timestamp::now().to_zoned(zone);
+    let day = usize::try_from(now.weekday().to_monday_zero_offset()).ok()?;
+    Some((day, u32::try_from(now.hour()).ok()? * 60 + u32::try_from(now.minute()).ok()?))
+}

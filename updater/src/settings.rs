@@ -1,0 +1,73 @@
+//! What the machine's configuration says about updates, as provision left it.
+
+use std::fs;
+
+use ashlar_config::quantity::Span;
+use ashlar_config::window::Window;
+use serde::Deserialize;
+
+const FILE: &str = "/run/ashlar/update.json";
+
+/// `[update]` of machine.toml.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Settings {
+    /// Where new versions are published.
+    pub source: Option<String>,
+    /// Whose releases count.
+    pub channel: Option<String>,
+    /// They are taken by themselves.
+    pub automatic: bool,
+    /// Only so long after they were published.
+    delay: Option<String>,
+    /// When the machine may reboot by itself; always, if there is none.
+    windows: Vec<String>,
+    /// `automatic` or `manual`.
+    reboot: Option<String>,
+    /// Something of it did not read.
+    pub damaged: bool,
+}
+
+impl Settings {
+    /// Reads them. Without any nothing is done by itself.
+    pub fn read() -> Self {
+        fs::read(FILE).map_or_else(|_| Self::default(), |bytes| Self::parse(&bytes))
+    }
+
+    fn parse(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).unwrap_or_else(|_| Self { damaged: true, ..Self::default() })
+    }
+
+    /// Seconds; `None` if they cannot be known, which holds everything back.
+    pub fn delay(&self) -> Option<u64> {
+        self.delay.as_ref().map_or(Some(0), |text| Span::parse(text).ok()?.duration().map(|delay| delay.as_secs()))
+    }
+
+    /// Likewise.
+    pub fn windows(&self) -> Option<Vec<Window>> {
+        self.windows.iter().map(|text| Window::parse(text).ok()).collect()
+    }
+
+    /// Whether the machine reboots by itself.
+    pub fn reboots(&self) -> bool {
+        self.reboot.as_deref().is_none_or(|reboot| reboot == "automatic")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_read_holds_everything_back() {
+        let settings =
+            Settings::parse(br#"{"automatic":true,"delay":"1d","windows":["02:00-05:00"],"reboot":"manual"}"#);
+        assert_eq!((settings.delay(), settings.reboots(), settings.damaged), (Some(86_400), false, false));
+        assert_eq!(settings.windows().map(|windows| windows.len()), Some(1));
+        let settings = Settings::parse(b"{}");
+        assert_eq!((settings.delay(), settings.reboots(), settings.automatic), (Some(0), true, false));
+        assert!(Settings::parse(b"{").damaged);
+        let settings = Settings::parse(br#"{"delay":"soon","windows":["x"]}"#);
+        assert_eq!((settings.delay(), settings.windows()), (None, None));
+    }
+}
