@@ -97,7 +97,6 @@ fn power_may_fail_at_any_write() -> Result<()> {
     std::fs::write(&recorded, "")?;
     vm.launch.drives[0].log = Some(recorded.clone());
     live(vm)?;
-    // By patches, which are less than a hundredth; the hash tree is the most of it.
     let given = web.given();
     vm.launch.drives[0].log = None;
 
@@ -122,10 +121,9 @@ fn power_may_fail_at_any_write() -> Result<()> {
         ensure!(findings.different > 100 && findings.classes.len() > 3, "too few states: {findings:?}");
         Ok(())
     });
-    promises.check("a changed line costs a hash tree and little more", || {
-        let tree = std::fs::metadata(second.output().join("root.verity"))?.len();
-        println!("  {given} bytes were fetched, {tree} of them the hash tree");
-        ensure!(given < tree + (1 << 20), "{given} bytes");
+    promises.check("a changed line costs a few kilobytes", || {
+        println!("  {given} bytes were fetched");
+        ensure!(given < 100_000, "{given} bytes");
         Ok(())
     });
     let mut booted = Vec::new();
