@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -29,8 +29,8 @@ pub struct Options {
     /// Reboot into it at once
     #[arg(long)]
     now: bool,
-    /// A published folder, or the address of one, instead of the machine's own source
-    #[arg(long, value_name = "FOLDER|URL")]
+    /// A published folder, a tar of one, or its address, instead of the machine's own source
+    #[arg(long, value_name = "FOLDER|TAR|URL")]
     from: Option<String>,
     /// This version, instead of the newest
     #[arg(long)]
@@ -81,17 +81,18 @@ fn until(options: &Options) -> Until {
     }
 }
 
-/// An address, or an open folder: the updater does not see this container's files.
+/// An address, or an open folder or archive: the updater does not see this container's files.
 fn source(from: &str) -> anyhow::Result<(Option<String>, Option<File>)> {
     if from.contains("://") {
         return Ok((Some(from.to_owned()), None));
     }
     let path = PathBuf::from(from);
-    if !path.join("metadata").is_dir() {
+    let open = || format!("open {}", path.display());
+    let metadata = path.metadata().with_context(open)?;
+    if !metadata.is_file() && !path.join("metadata").is_dir() {
         bail!("{} is no published folder: it has no metadata; `ashlar publish` makes one", path.display());
     }
-    let folder = File::open(&path).with_context(|| format!("open {}", Path::new(from).display()))?;
-    Ok((None, Some(folder)))
+    Ok((None, Some(File::open(&path).with_context(open)?)))
 }
 
 fn render(outcome: &Outcome) -> String {
@@ -224,6 +225,7 @@ mod tests {
     #[test]
     fn folders_and_addresses() {
         assert_eq!(source("https://a/b").unwrap().0.as_deref(), Some("https://a/b"));
-        assert!(source("/nonexistent").unwrap_err().to_string().contains("is no published folder"));
+        assert!(source("/nonexistent").unwrap_err().to_string().contains("open /nonexistent"));
+        assert!(source("/usr").unwrap_err().to_string().contains("is no published folder"));
     }
 }

@@ -1,7 +1,7 @@
 //! An upgrade, from the question whether there is one to the boot entry. Each step is possible again after a cut at any
 //! place: what was written is found and left, and the entry comes last.
 
-use std::fs;
+use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use ashlar_config::boot_entry::BootEntry;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_formats::date::Date;
 
+use crate::archive::Archive;
 use crate::blocks::Transfer;
 use crate::boot::{self, ARCH, Boot, Image};
 use crate::device::{BLOCK, Buffer, Device};
@@ -67,10 +68,14 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
     result
 }
 
-/// The folder that was passed, the address that is said, or the machine's own.
+/// The folder or archive that was passed, the address that is said, or the machine's own.
 pub fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -> Result<Box<dyn Source>, Error> {
     if let Some(folder) = folder {
-        return Ok(Box::new(Folder::new(folder)));
+        let file = File::from(folder);
+        return match file.metadata().map_err(at("read", "what was passed"))?.is_dir() {
+            true => Ok(Box::new(Folder::new(file.into()))),
+            false => Ok(Box::new(Archive::open(file)?)),
+        };
     }
     let missing = || {
         Error::Request(

@@ -9,6 +9,7 @@
 //!
 //! Not here: whether a version is well (PID 1's gate), and counting its tries (the boot loader).
 
+pub mod archive;
 pub mod automatic;
 pub mod blocks;
 pub mod boot;

@@ -7,12 +7,12 @@ use std::path::Path;
 use anyhow::{Result, ensure};
 use ashlar_control::update::{Outcome, Plan, State, What};
 use ashlar_qemu_tests::derived::{Derived, Unit};
-use ashlar_qemu_tests::fixture;
 use ashlar_qemu_tests::promise::{Promises, eventually};
 use ashlar_qemu_tests::publisher::Publisher;
 use ashlar_qemu_tests::qemu::WEB;
 use ashlar_qemu_tests::vm::Vm;
 use ashlar_qemu_tests::web::Web;
+use ashlar_qemu_tests::{fixture, tool};
 
 const IMAGE: &str = "updated";
 const HELD: i32 = 8;
@@ -262,6 +262,20 @@ fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
         let said = round(vm)?;
         ensure!(said.contains("closed  rollout: this machine's wave, 100 % of all, has it from"), "{said}");
         ensure!(entries(vm)? == ["ashlar_0.1.0.efi"], "{:?}", entries(vm)?);
+        Ok(())
+    });
+    promises.check("an archive with nothing but metadata and patches is enough, without a network", || {
+        let tar = publisher.path("shop.tar");
+        let mut command = tool::command("tar");
+        command.args(["--exclude=*.root.erofs", "--exclude=*.root.verity", "--exclude=*.ashlar.efi"]);
+        tool::output(command.args(["-C", &publisher.path(""), "-cf", &tar, "shop"]))?;
+        let bytes = std::fs::read(tar)?;
+        ensure!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
+        ensure!(vm.ssh()?.run("cat > shop.tar", &bytes)?.code == 0);
+        let outcome = upgrade(vm, "--from shop.tar --download")?;
+        ensure!(matches!(&outcome, Outcome::Downloaded(plan) if plan.to == "0.2.0"), "{outcome:?}");
+        let ran = vm.try_run("os upgrade --from /etc/hostname")?;
+        ensure!(ran.code == NO_SOURCE && ran.stderr.contains("the archive"), "{ran:?}");
         Ok(())
     });
     promises.check("it is taken, and nobody who is logged in is thrown out", || {
