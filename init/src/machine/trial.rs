@@ -65,7 +65,16 @@ impl Machine {
         let verdict = fs::read_to_string(VERDICT).unwrap_or_default();
         self.trial = match fs::read_to_string(FOUND).unwrap_or_default().trim() {
             "committed" => Trial::Committed,
-            "condemned" => Trial::Condemned,
+            "condemned" => {
+                let version = &self.facts.version;
+                let line = format!(
+                    "Ashlar {version} did not pass its trial, and runs because there is no other version that did: \
+                     `os explain update` says why"
+                );
+                log::console(&line);
+                self.log.say(log::ERROR, None, &line);
+                Trial::Condemned
+            }
             // An earlier instance had judged: writing it down once more does no harm.
             "trial" if verdict.starts_with("good") => Trial::Passed(Some(now)),
             "trial" if !verdict.is_empty() => return self.condemn(verdict.lines().nth(1).unwrap_or_default()),
