@@ -74,7 +74,8 @@ pub struct BuildArgs {
     /// Which image.
     #[command(flatten)]
     pub image: ImageArgs,
-    /// Folder of our own programs for the image; `programs/ARCH` beside this program unless said otherwise.
+    /// Folder of our own programs for the image; `programs/ARCH` beside this program, or beside its folder, unless
+    /// said otherwise.
     #[arg(long, value_name = "DIR")]
     pub programs: Option<PathBuf>,
     /// Folder to build into; target/images/NAME-ARCH unless said otherwise.

@@ -24,13 +24,17 @@ pub const IN_ROOT: [(&str, &str); 5] = [
 /// Programs by name.
 pub type Programs = BTreeMap<String, Arc<Vec<u8>>>;
 
-/// The folder that is taken when none is named.
+/// The folder that is taken when none is named: `programs/ARCH` beside this program, or, as in a checkout whose images were
+/// built once, beside its folder.
 ///
 /// # Errors
 /// This program's own file is not to be found.
 pub fn default_folder(arch: Arch) -> anyhow::Result<PathBuf> {
     let ourselves = std::env::current_exe().context("find this program's own file")?;
-    Ok(ourselves.parent().unwrap_or(Path::new("/")).join("programs").join(arch.to_string()))
+    let folders: Vec<PathBuf> =
+        ourselves.ancestors().skip(1).take(2).map(|folder| folder.join("programs").join(arch.to_string())).collect();
+    let found = folders.iter().find(|folder| folder.is_dir()).or(folders.first());
+    Ok(found.cloned().unwrap_or_default())
 }
 
 /// Reads all programs of a folder.
@@ -43,7 +47,8 @@ pub fn load(folder: &Path, arch: Arch) -> anyhow::Result<Programs> {
         let path = folder.join(name);
         if !path.is_file() {
             bail!(
-                "find program `{name}` for {arch}: there is no {}; name the programs' folder with --programs",
+                "find program `{name}` for {arch}: there is no {}; name the programs' folder with --programs, or, in a \
+                 checkout, make them with `cargo xtask image`",
                 path.display()
             );
         }
