@@ -6,6 +6,9 @@ use crate::client::{Answer, Client};
 use crate::download::{check_length, check_range};
 use crate::error::{Cause, Error};
 
+/// So many bytes are headway, also when the transfer stalled behind them.
+const ENOUGH: u64 = 1 << 20;
+
 impl Client {
     /// Hands bytes `first..=last` of a file of `total` bytes to `take`, in their order and once each. After a cut it goes
     /// on where it stopped.
@@ -25,7 +28,9 @@ impl Client {
         while place <= last {
             let before = place;
             if let Err(cause) = self.go_on(url, total, last, &mut place, take) {
-                if place > before {
+                // Whoever drips gets on, too, and never comes to an end.
+                let enough = if matches!(cause, Cause::Stalled { .. }) { ENOUGH } else { 1 };
+                if place - before >= enough {
                     tries.reset();
                 }
                 tries.after(cause).map_err(|cause| Error::new(url, cause))?;

@@ -239,3 +239,52 @@ fn documents_have_a_limit() {
     check(&[CutAfter(7), CutAfter(8)], 500_000, Err("cut after 8 of 500000 bytes"));
     check(&[Status(403)], 500_000, Err("answered 403"));
 }
+
+/// A part of a file by a script: what was asked for, what was handed on in order, and how it ended.
+#[track_caller]
+fn check_part(script: &[Reply], (first, last): (u64, u64), ranges: &[&str], expect: Result<(), &str>) {
+    let content = content();
+    let (url, asked) = serve(content.clone(), script.to_vec());
+    let mut got = Vec::new();
+    let mut take = |bytes: &[u8]| {
+        got.extend_from_slice(bytes);
+        Ok(())
+    };
+    let outcome = impatient().part(&url, content.len() as u64, (first, last), &mut take);
+    assert_eq!(asked.try_iter().collect::<Vec<_>>(), ranges, "{script:?}");
+    let wanted = &content[first as usize..=last as usize];
+    match (outcome, expect) {
+        (Ok(()), Ok(())) => assert!(got == wanted, "{script:?}"),
+        (Err(error), Err(part)) => {
+            assert!(error.cause.to_string().contains(part), "{script:?}: {}", error.cause);
+            // What was handed on cannot be taken back, so it has to be right.
+            assert!(wanted.starts_with(&got), "{script:?}");
+            let is_of_ranges = matches!(script, [IgnoreRange] | [WrongRange]);
+            assert_eq!(error.has_no_ranges(), is_of_ranges, "{script:?}");
+        }
+        (outcome, expect) => panic!("{script:?}: {outcome:?}, not {expect:?}"),
+    }
+}
+
+#[test]
+fn parts_go_on_where_they_stopped() {
+    check_part(&[Good], (1000, 2999), &["bytes=1000-2999"], Ok(()));
+    check_part(&[Good], (0, 499_999), &[""], Ok(()));
+    check_part(&[CutAfter(500), Good], (1000, 2999), &["bytes=1000-2999", "bytes=1500-2999"], Ok(()));
+    check_part(&[StallAfter(500), Good], (1000, 2999), &["bytes=1000-2999", "bytes=1500-2999"], Ok(()));
+    check_part(&[CutAfter(100_000), Good], (0, 499_999), &["", "bytes=100000-499999"], Ok(()));
+    check_part(&[Status(503), Good], (1000, 2999), &["bytes=1000-2999"; 2], Ok(()));
+}
+
+#[test]
+fn another_part_is_none() {
+    check_part(&[IgnoreRange], (1000, 2999), &["bytes=1000-2999"], Err("the whole file"));
+    check_part(&[WrongRange], (1000, 2999), &["bytes=1000-2999"], Err("\"bytes 999-2999/500000\""));
+    check_part(&[TooLong], (0, 499_999), &[""], Err("500001 bytes"));
+    check_part(&[Status(404)], (1000, 2999), &["bytes=1000-2999"], Err("answered 404"));
+    // Slow for the second time, so that it is the last one. How far it comes is a matter of this machine's timers.
+    let (url, asked) = serve(content(), vec![Trickle; 3]);
+    let error = impatient().part(&url, 500_000, (0, 499_999), &mut |_| Ok(())).unwrap_err();
+    assert!(matches!(error.cause, Cause::Stalled { got: 1.. }), "{:?}", error.cause);
+    assert_eq!(asked.try_iter().count(), 2);
+}
