@@ -4,6 +4,8 @@ use std::env;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
+use ashlar_config::quantity::Span;
+use ashlar_formats::tuf::{RoleName, Wave};
 use clap::{Args, Parser, Subcommand};
 
 use crate::debian::{Arch, Freshness, Trust};
@@ -119,7 +121,7 @@ pub enum KeysCommand {
         /// The folder.
         folder: PathBuf,
         /// Whose key: root, timestamp, snapshot or targets.
-        role: crate::publish::RoleName,
+        role: RoleName,
     },
 }
 
@@ -155,8 +157,8 @@ pub struct PublishArgs {
     #[arg(long, default_value = "")]
     pub notes: String,
     /// How it spreads over machines that upgrade by themselves, as percent@delay: 1%@0h,10%@1d,100%@3d.
-    #[arg(long, value_name = "WAVES", value_delimiter = ',', value_parser = crate::publish::wave)]
-    pub rollout: Vec<ashlar_formats::tuf::Wave>,
+    #[arg(long, value_name = "WAVES", value_delimiter = ',', value_parser = wave)]
+    pub rollout: Vec<Wave>,
     /// Make patches from so many versions before it; others fetch the blocks that they have not.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub patches: usize,
@@ -218,5 +220,31 @@ impl LockArgs {
     pub fn trust(&self) -> Trust {
         let freshness = if self.allow_expired { Freshness::ExpiredAllowed } else { Freshness::Required };
         Trust { keyrings: self.keyring.clone(), freshness }
+    }
+}
+
+/// Reads `10%@1d`.
+fn wave(text: &str) -> Result<Wave, String> {
+    let read = || {
+        let (percent, after) = text.trim().split_once("%@")?;
+        let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent))?;
+        let after = Span::parse(after).ok().filter(|after| *after != Span::INFINITY)?.0 / 1_000_000;
+        Some(Wave { percent, after })
+    };
+    read().ok_or_else(|| format!("`{text}` is no wave; write it like 10%@1d"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waves() {
+        let check = |text, percent, after| assert_eq!(wave(text), Ok(Wave { percent, after }), "{text}");
+        check("1%@0h", 1, 0);
+        check("100%@3d", 100, 259_200);
+        for bad in ["", "10%", "10@1d", "0%@1d", "101%@1d", "10%@infinity", "10%@soon"] {
+            assert!(wave(bad).unwrap_err().contains("is no wave"), "{bad}");
+        }
     }
 }

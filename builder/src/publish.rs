@@ -22,18 +22,16 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use anyhow::{Context as _, bail};
-use ashlar_config::quantity::Span;
 use ashlar_config::version;
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
-use ashlar_formats::tuf::{self, Target, Wave, patch_name, target_name};
+use ashlar_formats::tuf::{self, Target, patch_name, target_name};
 use serde_json::{Value, json};
 
 use crate::assemble::Release;
 use crate::assemble::release::Piece;
 use crate::cli::{KeysCommand, PublishArgs, ShopArgs, WithdrawArgs};
 use keyring::Keyring;
-pub use keyring::RoleName;
 use shop::Shop;
 
 /// The target that carries what is said about a release.
@@ -101,17 +99,6 @@ pub fn withdraw(args: &WithdrawArgs) -> anyhow::Result<()> {
     shop.put_out()?;
     withdrawn.iter().for_each(|name| println!("{name}: withdrawn"));
     Ok(())
-}
-
-/// Reads `10%@1d`.
-pub fn wave(text: &str) -> Result<Wave, String> {
-    let read = || {
-        let (percent, after) = text.trim().split_once("%@")?;
-        let percent = percent.parse().ok().filter(|percent| (1..=100).contains(percent))?;
-        let after = Span::parse(after).ok().filter(|after| *after != Span::INFINITY)?.0 / 1_000_000;
-        Some(Wave { percent, after })
-    };
-    read().ok_or_else(|| format!("`{text}` is no wave; write it like 10%@1d"))
 }
 
 fn open(args: &ShopArgs) -> anyhow::Result<Shop> {
@@ -213,19 +200,4 @@ fn check(path: &Path, piece: &Piece) -> anyhow::Result<()> {
         bail!("{} is not the file that release.json names: build it again", path.display());
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn waves() {
-        let check = |text, percent, after| assert_eq!(wave(text), Ok(Wave { percent, after }), "{text}");
-        check("1%@0h", 1, 0);
-        check("100%@3d", 100, 259_200);
-        for bad in ["", "10%", "10@1d", "0%@1d", "101%@1d", "10%@infinity", "10%@soon"] {
-            assert!(wave(bad).unwrap_err().contains("is no wave"), "{bad}");
-        }
-    }
 }

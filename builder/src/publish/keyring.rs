@@ -2,17 +2,15 @@
 //! where a passphrase is given) and all roots so far, `N.root.json`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::fs::{self, DirBuilder, File};
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
 use ashlar_formats::date::Date;
-use ashlar_formats::tuf::{Common, Document, Metadata, Role, Roles, Root, SigningKey, random_seed};
+use ashlar_formats::tuf::{Common, Document, Metadata, Role, RoleName, Roles, Root, SigningKey, random_seed};
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 
 /// For keys that are encrypted, or are to be.
@@ -24,41 +22,6 @@ const OCTETS: [u8; 2] = [4, 32];
 const DAY: u64 = 86_400;
 /// A root is replaced before that.
 const ROOT_DAYS: u64 = 10 * 365;
-
-/// A role.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum RoleName {
-    /// May replace all keys.
-    Root,
-    /// Says that nothing is held back.
-    Timestamp,
-    /// Says which files go together.
-    Snapshot,
-    /// Says what is offered.
-    Targets,
-}
-
-const ROLES: [RoleName; 4] = [RoleName::Root, RoleName::Timestamp, RoleName::Snapshot, RoleName::Targets];
-
-impl fmt::Display for RoleName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Root => "root",
-            Self::Timestamp => "timestamp",
-            Self::Snapshot => "snapshot",
-            Self::Targets => "targets",
-        })
-    }
-}
-
-impl FromStr for RoleName {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let role = ROLES.into_iter().find(|role| role.to_string() == text);
-        role.ok_or_else(|| "there are root, timestamp, snapshot and targets".to_owned())
-    }
-}
 
 /// The folder, and its newest root.
 #[derive(Debug)]
@@ -78,11 +41,11 @@ impl Keyring {
         }
         DirBuilder::new().recursive(true).mode(0o700).create(folder).with_context(make)?;
         let mut keys = BTreeMap::new();
-        for role in ROLES {
+        for role in RoleName::ALL {
             keys.insert(role, make_key(&key_path(folder, role))?);
         }
         let common = Common::new::<Root>(1, in_days(ROOT_DAYS));
-        let root = root(common, &ROLES.map(|role| (role, keys[&role].public())).into())?;
+        let root = root(common, &RoleName::ALL.map(|role| (role, keys[&role].public())).into())?;
         write_root(folder, &root, &[&keys[&RoleName::Root]])
     }
 
@@ -120,7 +83,7 @@ impl Keyring {
         let fresh = path.with_extension("pem.new");
         let new = make_key(&fresh)?;
         let mut keys = BTreeMap::new();
-        for name in ROLES {
+        for name in RoleName::ALL {
             keys.insert(name, if name == role { new.public() } else { self.key(name)?.public() });
         }
         let common = Common::new::<Root>(self.root.common.version + 1, in_days(ROOT_DAYS));
@@ -283,7 +246,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let keys = folder.path().join("keys");
         Keyring::make(&keys).unwrap();
-        for (number, role) in (2..).zip(ROLES) {
+        for (number, role) in (2..).zip(RoleName::ALL) {
             assert_eq!(Keyring::open(&keys).unwrap().rotate(role).unwrap(), root_path(&keys, number));
             let ring = Keyring::open(&keys).unwrap();
             assert_eq!(ring.root().common.version, number);

@@ -9,10 +9,10 @@ use anyhow::{Context as _, bail};
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{
-    Common, Document, MetaFile, Metadata, Release, Role, Roles, Root, Snapshot, Target, Targets, Timestamp,
+    Common, Document, MetaFile, Metadata, Release, Role, RoleName, Roles, Root, Snapshot, Target, Targets, Timestamp,
 };
 
-use super::keyring::{Keyring, RoleName, in_days};
+use super::keyring::{Keyring, in_days};
 
 const METADATA: &str = "metadata";
 const TIMESTAMP: &str = "timestamp.json";

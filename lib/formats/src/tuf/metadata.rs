@@ -2,7 +2,9 @@
 //! over the file, see `document`.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::num::NonZeroU32;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -89,6 +91,44 @@ pub struct Roles {
     pub snapshot: Role,
     /// Says what is offered.
     pub targets: Role,
+}
+
+/// One of the four.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RoleName {
+    /// May replace all keys.
+    Root,
+    /// Says that nothing is held back.
+    Timestamp,
+    /// Says which files go together.
+    Snapshot,
+    /// Says what is offered.
+    Targets,
+}
+
+impl RoleName {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Root, Self::Timestamp, Self::Snapshot, Self::Targets];
+}
+
+impl fmt::Display for RoleName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Root => "root",
+            Self::Timestamp => "timestamp",
+            Self::Snapshot => "snapshot",
+            Self::Targets => "targets",
+        })
+    }
+}
+
+impl FromStr for RoleName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let role = Self::ALL.into_iter().find(|role| role.to_string() == text);
+        role.ok_or_else(|| "there are root, timestamp, snapshot and targets".to_owned())
+    }
 }
 
 /// A file of another role.
