@@ -21,6 +21,13 @@ pub struct Tools {
     pub programs: PathBuf,
 }
 
+impl Tools {
+    /// What `cargo xtask test` hands to the stories.
+    pub fn of_stories() -> Result<Self> {
+        Ok(Self { builder: fixture::variable(BUILDER_VARIABLE)?, programs: fixture::variable(PROGRAMS_VARIABLE)? })
+    }
+}
+
 /// An image that inherits from `base`. Its folder is removed with it.
 #[derive(Debug)]
 pub struct Derived {
@@ -30,8 +37,7 @@ pub struct Derived {
 impl Derived {
     /// Builds one for this host's architecture with what `cargo xtask test` hands to the stories.
     pub fn build(name: &str, units: &[Unit<'_>]) -> Result<Self> {
-        let (builder, programs) = (fixture::variable(BUILDER_VARIABLE)?, fixture::variable(PROGRAMS_VARIABLE)?);
-        Self::build_with(&Tools { builder, programs }, name, units)
+        Self::build_with(&Tools::of_stories()?, name, units)
     }
 
     /// As [`Self::build`].
@@ -41,8 +47,12 @@ impl Derived {
 
     /// A version of an image; `more` is what its file says besides.
     pub fn version(name: &str, version: &str, more: &str, units: &[Unit<'_>]) -> Result<Self> {
-        let (builder, programs) = (fixture::variable(BUILDER_VARIABLE)?, fixture::variable(PROGRAMS_VARIABLE)?);
-        Self::make(&Tools { builder, programs }, name, Some(version), more, units)
+        Self::version_with(&Tools::of_stories()?, name, version, more, units)
+    }
+
+    /// As [`Self::version`].
+    pub fn version_with(tools: &Tools, name: &str, version: &str, more: &str, units: &[Unit<'_>]) -> Result<Self> {
+        Self::make(tools, name, Some(version), more, units)
     }
 
     fn make(tools: &Tools, name: &str, version: Option<&str>, more: &str, units: &[Unit<'_>]) -> Result<Self> {

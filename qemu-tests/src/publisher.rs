@@ -11,15 +11,21 @@ use crate::{BUILDER_VARIABLE, fixture, tool};
 /// The folders of keys and of what is served, removed with the value.
 #[derive(Debug)]
 pub struct Publisher {
+    builder: PathBuf,
     folder: PathBuf,
 }
 
 impl Publisher {
-    /// With keys of its own.
+    /// With keys of its own, and the program that `cargo xtask test` hands to the stories.
     pub fn new(name: &str) -> Result<Self> {
+        Self::with(fixture::variable(BUILDER_VARIABLE)?, name)
+    }
+
+    /// As [`Self::new`], with a program `ashlar`.
+    pub fn with(builder: PathBuf, name: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ashlar-publisher-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let publisher = Self { folder };
+        let publisher = Self { builder, folder };
         publisher.ashlar(&["keys", "new", &publisher.path("keys")])?;
         Ok(publisher)
     }
@@ -42,7 +48,7 @@ impl Publisher {
     }
 
     fn ashlar(&self, arguments: &[&str]) -> Result<()> {
-        tool::output(Command::new(fixture::variable(BUILDER_VARIABLE)?).args(arguments)).map(drop)
+        tool::output(Command::new(&self.builder).args(arguments)).map(drop)
     }
 }
 

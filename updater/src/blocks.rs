@@ -17,6 +17,8 @@ const REQUEST: usize = 4 * PIECE / BLOCK;
 /// So few blocks that need not be fetched cost less than another request.
 const HOLE: usize = (64 << 10) / BLOCK;
 
+static ZEROS: [u8; BLOCK] = [0; BLOCK];
+
 /// Where a block comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum From {
@@ -79,7 +81,9 @@ impl<'a> Transfer<'a> {
             let bytes = &mut buffer[..range.len() * BLOCK];
             slot.read(bytes, (range.start * BLOCK) as u64)?;
             for (block, content) in range.clone().zip(bytes.chunks_exact(BLOCK)) {
-                if tree.holds(block, content) {
+                // A slot that was never written is all zeros: those need no digest of their own.
+                let is_there = if content == &ZEROS[..] { tree.is_zero(block) } else { tree.holds(block, content) };
+                if is_there {
                     from[block] = From::Slot;
                 }
             }
@@ -442,6 +446,14 @@ mod tests {
         check(new[BLOCK..].to_vec(), true);
         check(new.clone(), false);
         check(vec![0; 100], false);
+    }
+
+    #[test]
+    fn zeros_are_what_the_tree_says_of_them() {
+        let zeros = vec![0; BLOCK];
+        let (old, new) = (root(&[1, 2]), [zeros.clone(), root(&[3]), zeros.clone(), root(&[4])].concat());
+        let ran = run(&old, &[zeros.clone(), zeros].concat(), &new, true, &new).unwrap();
+        assert_eq!((ran.fetched, ran.local), (3, 1));
     }
 
     #[test]

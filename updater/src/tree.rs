@@ -19,6 +19,8 @@ pub struct Tree {
     pub superblock: Superblock,
     /// Superblock and levels.
     pub bytes: Vec<u8>,
+    /// Digest of a block of zeros.
+    zero: RootHash,
 }
 
 impl Tree {
@@ -41,7 +43,8 @@ impl Tree {
             expected = level.chunks_exact(DIGEST).map(digest).collect();
             place += level.len();
         }
-        Ok(Self { superblock, bytes })
+        let zero = superblock.digest(&[0; BLOCK]);
+        Ok(Self { superblock, bytes, zero })
     }
 
     /// The tree of a slot, if it is one of that root hash.
@@ -71,6 +74,11 @@ impl Tree {
     /// Whether these are the bytes of a block.
     pub fn holds(&self, block: usize, bytes: &[u8]) -> bool {
         self.superblock.digest(bytes) == verity::leaf(self.whole(), block)
+    }
+
+    /// Whether a block is nothing but zeros.
+    pub fn is_zero(&self, block: usize) -> bool {
+        verity::leaf(self.whole(), block) == self.zero
     }
 
     /// Of each block of ours the one of the other tree that has the same content. Salts have to be the same for that.

@@ -8,6 +8,7 @@ mod memory;
 mod size;
 mod table;
 mod units;
+mod update;
 
 use std::fs;
 
@@ -22,19 +23,20 @@ use table::Row;
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Measure only this group: sizes, build, boot, memory or units; nothing is written then
+    /// Measure only this group: sizes, build, boot, memory, units or update; nothing is written then
     name: Option<String>,
 }
 
 /// Measures a group of figures.
 type Group = fn() -> Result<Vec<Row>>;
 
-const GROUPS: [(&str, Group); 5] = [
+const GROUPS: [(&str, Group); 6] = [
     ("sizes", size::measure),
     ("build", build::measure),
     ("boot", boot::measure),
     ("memory", memory::measure),
     ("units", units::measure),
+    ("update", update::measure),
 ];
 
 /// The verb.
