@@ -1,12 +1,14 @@
 //! What must not be there: D-Bus, async runtimes, TLS and HTTP in the programs that the machine stands on, and unsafe
 //! code outside of lib/sys.
 
+use std::collections::BTreeSet;
 use std::fs;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::workspace::{Workspace, files};
 use crate::project;
+use crate::step::{cargo, output};
 
 /// Programs that a fault of a parser or of a protocol must not reach.
 const STRICT: [&str; 3] = ["ashlar-boot", "ashlar-init", "ashlar-runtime"];
@@ -53,11 +55,22 @@ fn is_forbidden(name: &str) -> bool {
 pub fn closures(workspace: &Workspace) -> Result<Vec<String>> {
     let mut faults = Vec::new();
     for program in STRICT {
+        let linked = linked(program)?;
         let closure = workspace.closure(program);
-        let forbidden = closure.iter().filter(|(name, _)| is_forbidden(name));
+        let forbidden = closure.iter().filter(|(name, _)| is_forbidden(name) && linked.contains(**name));
         faults.extend(forbidden.map(|(name, by)| format!("{program} links {name} (by way of {by})")));
     }
     Ok(faults)
+}
+
+/// What a program links with the features that it asks for itself: `cargo metadata` adds everybody else's.
+fn linked(program: &str) -> Result<BTreeSet<String>> {
+    let mut command = cargo();
+    command.args(["tree", "--package", program, "--edges", "normal,build", "--prefix", "none", "--format", "{p}"]);
+    let names: BTreeSet<String> =
+        output(&mut command)?.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect();
+    ensure!(names.contains(program), "cargo tree does not know {program}");
+    Ok(names)
 }
 
 /// Members that do not take the workspace's lints, which forbid unsafe code, and sources that have some all the same.
