@@ -1,22 +1,17 @@
 //! Power fails at any write of an upgrade and of the way back: what is left always starts, as the old version or the new
 //! one. A sample of the states is booted; `cargo xtask powercut` boots one of every class, and writes docs/powercut.md.
 
-use std::path::Path;
-
 use anyhow::{Result, ensure};
-use ashlar_qemu_tests::derived::{Derived, Unit};
+use ashlar_qemu_tests::POWERCUT_VARIABLE;
+use ashlar_qemu_tests::derived::Derived;
 use ashlar_qemu_tests::disk::Disk;
 use ashlar_qemu_tests::powercut::examine::{Class, Findings, Subject, Version};
 use ashlar_qemu_tests::powercut::log::Log;
 use ashlar_qemu_tests::powercut::{Booted, document, esp, rebuild};
 use ashlar_qemu_tests::promise::Promises;
-use ashlar_qemu_tests::publisher::Publisher;
-use ashlar_qemu_tests::qemu::WEB;
 use ashlar_qemu_tests::vm::Vm;
-use ashlar_qemu_tests::web::Web;
-use ashlar_qemu_tests::{POWERCUT_VARIABLE, fixture};
 
-use crate::updates::{is_committed, reboot};
+use crate::updates::{BETTER, Site, is_committed, reboot};
 
 const OLD: &str = "0.1.0";
 const NEW: &str = "0.2.0";
@@ -24,13 +19,6 @@ const NEW: &str = "0.2.0";
 const SAMPLE: usize = 3;
 /// Sets drawn of the writes between two flushes, where there are many.
 const SETS: u32 = 200;
-
-const WORKS: Unit<'static> =
-    ("works", "description = \"Works\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n");
-const BETTER: Unit<'static> = (
-    "works",
-    "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n",
-);
 
 fn version(name: &str, slot: &str, image: &Derived) -> Result<Version> {
     let read = |file: &str| std::fs::read(image.output().join(file));
@@ -80,16 +68,10 @@ fn chosen(findings: &Findings, all: bool) -> Vec<(&String, &Class)> {
 fn power_may_fail_at_any_write() -> Result<()> {
     let mut promises = Promises::new();
     let report = std::env::var_os(POWERCUT_VARIABLE);
-    let publisher = Publisher::new("powercut")?;
-    let trusted = publisher.trusted();
-    let first = Derived::version("powercut", OLD, &trusted, &[WORKS])?;
-    let second = Derived::version("powercut", NEW, &trusted, &[BETTER])?;
-    publisher.publish(&first, &[])?;
-    publisher.publish(&second, &[])?;
-    let web = Web::serve(Path::new(&publisher.path("shop")))?;
-    let config = format!("{}\n[update]\nsource = \"http://{WEB}\"\n", fixture::with_console("powercut", "KEY"));
-    let mut machine = Vm::builder("powercut").image(&first.disk()).config(&config).web(web.port).boot()?;
-    let vm = &mut machine;
+    let mut site = Site::new("powercut", (NEW, BETTER), "")?;
+    let Site { publisher, first, second, web, vm } = &mut site;
+    publisher.publish(second, &[])?;
+    vm.boot()?;
     switch_off(vm)?;
     let size = vm.disk.path.metadata()?.len();
     let before = Disk::copy(&vm.disk.path, &vm.folder().join("before.raw"), size)?;
@@ -101,7 +83,7 @@ fn power_may_fail_at_any_write() -> Result<()> {
     vm.launch.drives[0].log = None;
 
     let log = Log::read(&recorded)?;
-    let versions = [version(OLD, "a", &first)?, version(NEW, "b", &second)?];
+    let versions = [version(OLD, "a", first)?, version(NEW, "b", second)?];
     let untouched = &["root-a", "verity-a"];
     let subject = Subject { disk: &before, log: &log, untouched, versions: &versions, samples: SETS };
     let findings = subject.examine()?;
@@ -142,6 +124,6 @@ fn power_may_fail_at_any_write() -> Result<()> {
         std::fs::write(path, document(&findings, &booted))?;
     }
     promises.finish();
-    machine.finish();
+    site.vm.finish();
     Ok(())
 }

@@ -1,6 +1,7 @@
-//! A machine that takes new versions from a publisher: a good one, which stays; back to the old one by hand, and forward
-//! again; past one that rots; one whose services are not well, from which the machine goes back by itself. Then publishers
-//! who are not to be trusted; and a machine that does it by itself. The publisher's side is done by the program that publishers have.
+//! Machines that take new versions from a publisher: a good one, which stays, back to the old one by hand, and forward again;
+//! one that rots after it was good; one whose services are not well, from which the machine goes back by itself, and a
+//! publisher who is not to be trusted; and a machine that does it by itself. The publisher's side is done by the program
+//! that publishers have.
 
 use std::path::Path;
 
@@ -14,7 +15,6 @@ use ashlar_qemu_tests::vm::Vm;
 use ashlar_qemu_tests::web::Web;
 use ashlar_qemu_tests::{fixture, tool};
 
-const IMAGE: &str = "updated";
 const HELD: i32 = 8;
 const NO_SOURCE: i32 = 9;
 const UNTRUSTED: i32 = 10;
@@ -23,9 +23,9 @@ const NOTHING_NEWER: i32 = 7;
 const EROFS_SUPERBLOCK: u64 = 1024;
 
 /// A service that is well, in two versions of its own, and one that is not.
-const GOOD: Unit<'static> =
+pub const GOOD: Unit<'static> =
     ("works", "description = \"Works\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n");
-const BETTER: Unit<'static> = (
+pub const BETTER: Unit<'static> = (
     "works",
     "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n",
 );
@@ -34,12 +34,43 @@ const BAD: Unit<'static> = (
     "description = \"Does not work\"\npackages = [\"coreutils\"]\ntype = \"oneshot\"\ncommand = [\"/usr/bin/false\"]\n",
 );
 
+/// A publisher who has published the first of two versions of an image, and a machine that runs it, switched off.
+pub struct Site {
+    pub publisher: Publisher,
+    pub first: Derived,
+    pub second: Derived,
+    pub web: Web,
+    pub vm: Vm,
+}
+
+impl Site {
+    /// `settings`: what `[update]` of the machine says besides its source.
+    pub fn new(name: &str, (version, unit): (&str, Unit<'_>), settings: &str) -> Result<Self> {
+        let publisher = Publisher::new(name)?;
+        let trusted = publisher.trusted();
+        let first = Derived::version(name, "0.1.0", &trusted, &[GOOD])?;
+        let second = Derived::version(name, version, &trusted, &[unit])?;
+        publisher.publish(&first, &[])?;
+        let web = Web::serve(Path::new(&publisher.path("shop")))?;
+        let console = fixture::with_console(name, "KEY");
+        let config = format!("{console}\n[update]\nsource = \"http://{WEB}\"\n{settings}");
+        let vm = Vm::builder(name).image(&first.disk()).config(&config).web(web.port).make()?;
+        Ok(Self { publisher, first, second, web, vm })
+    }
+}
+
 fn upgrade(vm: &mut Vm, arguments: &str) -> Result<Outcome> {
     Ok(serde_json::from_str(&vm.run(&format!("os upgrade --json {arguments}"))?)?)
 }
 
-fn history(vm: &mut Vm) -> Result<State> {
-    Ok(serde_json::from_str(&vm.run("os explain update --json")?)?)
+/// What is remembered, the latest last.
+fn is_remembered(vm: &mut Vm, expect: &[(What, &str)]) -> Result<()> {
+    let state: State = serde_json::from_str(&vm.run("os explain update --json")?)?;
+    let told: Vec<(What, &str)> = state.history.iter().map(|event| (event.what, event.version.as_str())).collect();
+    ensure!(told == expect, "{told:?}");
+    let text = vm.run("os history")?;
+    ensure!(text.lines().count() == expect.len(), "{text}");
+    Ok(())
 }
 
 /// Reboots, and waits until it is there again.
@@ -73,16 +104,9 @@ fn entries(vm: &Vm) -> Result<Vec<String>> {
 #[test]
 fn versions_come_stay_and_go_back() -> Result<()> {
     let mut promises = Promises::new();
-    let publisher = Publisher::new("good")?;
-    let trusted = publisher.trusted();
-    let first = Derived::version(IMAGE, "0.1.0", &trusted, &[GOOD])?;
-    let second = Derived::version(IMAGE, "0.2.0", &trusted, &[BETTER])?;
-    let third = Derived::version(IMAGE, "0.3.0", &trusted, &[BAD])?;
-    publisher.publish(&first, &[])?;
-    let web = Web::serve(Path::new(&publisher.path("shop")))?;
-    let config = format!("{}\n[update]\nsource = \"http://{WEB}\"\n", fixture::with_console("updates", "KEY"));
-    let mut machine = Vm::builder("updates").image(&first.disk()).config(&config).web(web.port).boot()?;
-    let vm = &mut machine;
+    let mut site = Site::new("updates", ("0.2.0", BETTER), "")?;
+    let Site { publisher, second, web, vm, .. } = &mut site;
+    vm.boot()?;
     let root = std::fs::metadata(second.output().join("root.erofs"))?.len();
 
     promises.check("nothing newer: said, with an exit code for scripts", || {
@@ -90,7 +114,7 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         ensure!(ran.code == NOTHING_NEWER && ran.stdout.contains("0.1.0 is the newest"), "{ran:?}");
         Ok(())
     });
-    publisher.publish(&second, &["--notes", "works better", "--patches", "0"])?;
+    publisher.publish(second, &["--notes", "works better", "--patches", "0"])?;
     promises.check("a plan says what it costs, and writes nothing", || {
         web.given();
         let Outcome::Available(plan) = upgrade(vm, "--plan")? else { anyhow::bail!("there is no plan") };
@@ -134,6 +158,32 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         reboot(vm)?;
         is_committed(vm, "0.2.0")
     });
+    promises.check("the history tells all of it", || {
+        let expect = [
+            (What::Installed, "0.2.0"),
+            (What::Committed, "0.2.0"),
+            (What::RolledBack, "0.1.0"),
+            (What::RolledBack, "0.2.0"),
+            (What::Committed, "0.2.0"),
+        ];
+        is_remembered(vm, &expect)
+    });
+    promises.finish();
+    site.vm.finish();
+    Ok(())
+}
+
+#[test]
+fn a_version_that_rots_is_left() -> Result<()> {
+    let mut promises = Promises::new();
+    let mut site = Site::new("rotten", ("0.2.0", BETTER), "")?;
+    let Site { publisher, second, vm, .. } = &mut site;
+    vm.boot()?;
+    publisher.publish(second, &[])?;
+    vm.run("os upgrade")?;
+    reboot(vm)?;
+    is_committed(vm, "0.2.0")?;
+
     promises.check("a version that was good and no longer starts is left", || {
         vm.cut()?;
         vm.disk.flip("root-b", EROFS_SUPERBLOCK)?;
@@ -154,9 +204,22 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         reboot(vm)?;
         is_committed(vm, "0.2.0")
     });
+    promises.finish();
+    site.vm.finish();
+    Ok(())
+}
+
+#[test]
+fn a_version_that_is_not_well_is_left() -> Result<()> {
+    let mut promises = Promises::new();
+    let mut site = Site::new("unwell", ("0.3.0", BAD), "")?;
+    let Site { publisher, second, web, vm, .. } = &mut site;
+    vm.boot()?;
+    let root = std::fs::metadata(second.output().join("root.erofs"))?.len();
+
     promises.check("a hold holds", || {
         vm.run("os hold 'not before Monday'")?;
-        publisher.publish(&third, &[])?;
+        publisher.publish(second, &[])?;
         let ran = vm.try_run("os upgrade")?;
         ensure!(ran.code == HELD && ran.stderr.contains("not before Monday"), "{ran:?}");
         vm.run("os hold --off").map(drop)
@@ -167,7 +230,7 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         let outcome = upgrade(vm, "--download")?;
         ensure!(matches!(outcome, Outcome::Downloaded(_)), "{outcome:?}");
         ensure!(web.given() > root, "the whole root was to be fetched");
-        ensure!(entries(vm)? == ["ashlar_0.2.0.efi"], "{:?}", entries(vm)?);
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi"], "{:?}", entries(vm)?);
         web.forget_parts(false);
         Ok(())
     });
@@ -182,38 +245,19 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         let patience = vm.patience(120);
         vm.serial()?.wait_for_line("Ashlar 0.3.0 does not stay: works.service failed", patience)?;
         come_back(vm)?;
-        is_committed(vm, "0.2.0")?;
-        ensure!(entries(vm)? == ["ashlar_0.2.0.efi", "ashlar_0.3.0+0-3.efi"], "{:?}", entries(vm)?);
+        is_committed(vm, "0.1.0")?;
+        ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.3.0+0-3.efi"], "{:?}", entries(vm)?);
         let said = vm.run("os explain update")?;
         ensure!(said.contains("0.3.0 is not taken again by itself: works.service failed"), "{said}");
         let ran = vm.try_run("os upgrade")?;
         ensure!(ran.code == HELD && ran.stderr.contains("works.service failed"), "{ran:?}");
         Ok(())
     });
-    promises.check("the history tells all of it", || {
-        let told: Vec<(What, String)> =
-            history(vm)?.history.into_iter().map(|event| (event.what, event.version)).collect();
-        let expect = [
-            (What::Installed, "0.2.0"),
-            (What::Committed, "0.2.0"),
-            (What::RolledBack, "0.1.0"),
-            (What::RolledBack, "0.2.0"),
-            (What::Committed, "0.2.0"),
-            (What::Condemned, "0.2.0"),
-            (What::RolledBack, "0.2.0"),
-            (What::Committed, "0.2.0"),
-            (What::Installed, "0.3.0"),
-            (What::Condemned, "0.3.0"),
-        ];
-        let expect = expect.map(|(what, version)| (what, version.to_owned()));
-        ensure!(told == expect, "{told:?}");
-        let text = vm.run("os history")?;
-        ensure!(text.lines().count() == expect.len(), "{text}");
-        Ok(())
-    });
+    promises
+        .check("the history tells it", || is_remembered(vm, &[(What::Installed, "0.3.0"), (What::Condemned, "0.3.0")]));
     promises.check("another publisher is not trusted, and nothing is kept of it", || {
         let other = Publisher::new("other")?;
-        other.publish(&third, &[])?;
+        other.publish(second, &[])?;
         let there = Web::serve(Path::new(&other.path("shop")))?;
         // The machine reaches one server: it is given the other's files.
         std::fs::rename(publisher.path("shop"), publisher.path("kept"))?;
@@ -228,23 +272,16 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         Ok(())
     });
     promises.finish();
-    machine.finish();
+    site.vm.finish();
     Ok(())
 }
 
 #[test]
 fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
     let mut promises = Promises::new();
-    let publisher = Publisher::new("automatic")?;
-    let trusted = publisher.trusted();
-    let first = Derived::version("automatic", "0.1.0", &trusted, &[GOOD])?;
-    let second = Derived::version("automatic", "0.2.0", &trusted, &[BETTER])?;
-    publisher.publish(&first, &[])?;
-    let web = Web::serve(Path::new(&publisher.path("shop")))?;
-    let console = fixture::with_console("automatic", "KEY");
-    let config = format!("{console}\n[update]\nsource = \"http://{WEB}\"\nautomatic = true\n");
-    let mut machine = Vm::builder("automatic").image(&first.disk()).config(&config).web(web.port).boot()?;
-    let vm = &mut machine;
+    let mut site = Site::new("automatic", ("0.2.0", BETTER), "automatic = true\n")?;
+    let Site { publisher, second, vm, .. } = &mut site;
+    vm.boot()?;
     // The timer's next round is too far away for a test: this is what it starts.
     let round = |vm: &mut Vm| -> Result<String> {
         vm.run("os start ashlar-upgrade")?;
@@ -258,7 +295,7 @@ fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
         Ok(())
     });
     promises.check("a wave that is not this machine's yet is waited for", || {
-        publisher.publish(&second, &["--rollout", "100%@1d"])?;
+        publisher.publish(second, &["--rollout", "100%@1d"])?;
         let said = round(vm)?;
         ensure!(said.contains("closed  rollout: this machine's wave, 100 % of all, has it from"), "{said}");
         ensure!(entries(vm)? == ["ashlar_0.1.0.efi"], "{:?}", entries(vm)?);
@@ -279,7 +316,7 @@ fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
         Ok(())
     });
     promises.check("it is taken, and nobody who is logged in is thrown out", || {
-        publisher.publish(&second, &[])?;
+        publisher.publish(second, &[])?;
         let said = round(vm)?;
         ensure!(said.contains("open    installed: 0.2.0 waits for the next boot"), "{said}");
         ensure!(said.contains("closed  people: somebody is logged in over the network"), "{said}");
@@ -293,6 +330,6 @@ fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
         is_committed(vm, "0.2.0")
     });
     promises.finish();
-    machine.finish();
+    site.vm.finish();
     Ok(())
 }
