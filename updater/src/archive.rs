@@ -6,7 +6,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use crate::error::{Error, at};
-use crate::source::{Source, Take};
+use crate::source::{Source, Take, hand_on};
 
 /// A folder has this file; what stands before its name is where the folder is in the archive.
 const MARK: &str = "metadata/timestamp.json";
@@ -65,15 +65,7 @@ impl Source for Archive {
         if size != total {
             return Err(Error::Source(format!("{path} has {size} bytes, not {total}")));
         }
-        let mut buffer = vec![0; 1 << 20];
-        let mut place = first;
-        while place < first + length {
-            let piece = (first + length - place).min(buffer.len() as u64) as usize;
-            self.file.read_exact_at(&mut buffer[..piece], start + place).map_err(at("read", NAME))?;
-            take(&buffer[..piece])?;
-            place += piece as u64;
-        }
-        Ok(())
+        hand_on(&self.file, NAME, start + first, length, take)
     }
 }
 

@@ -26,18 +26,24 @@ const ZONE: &str = "/run/ashlar/etc/localtime";
 /// The verb.
 pub fn main() -> Result<(), Error> {
     let settings = Settings::read();
+    let kept = Path::new(FOLDER).join(ROUND);
     if !settings.automatic && !settings.damaged {
+        // What an earlier setting came to would be told as if it were so now.
+        let _ = fs::remove_file(kept);
         return Ok(());
     }
     let time = Date::now().to_string();
     let mut round = Round::default();
     let done = round.walk(&settings);
+    if let Err(error) = &done {
+        round.gates.push(gate("machine", false, error.line()));
+    }
     let Round { gates } = round;
     if let Some(closed) = gates.iter().find(|gate| !gate.open) {
         println!("{}: {}", closed.name, closed.why);
     }
     let bytes = serde_json::to_vec(&Automatic { time, gates }).map_err(|error| Error::Machine(error.to_string()))?;
-    replace(&Path::new(FOLDER).join(ROUND), &bytes)?;
+    replace(&kept, &bytes)?;
     if done? == Some(Then::Reboot) {
         let rebooted =
             Client::connect().and_then(|mut client| client.call(&Method::Shutdown { how: Shutdown::Reboot }));

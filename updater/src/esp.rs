@@ -6,6 +6,7 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use ashlar_config::boot_entry::BootEntry;
+use ashlar_fetch::Digest;
 use ashlar_formats::pe;
 use ashlar_formats::verity::RootHash;
 use ashlar_sys::filesystem as fsys;
@@ -14,7 +15,6 @@ use crate::boot::Boot;
 use crate::device::{Buffer, Device, PIECE};
 use crate::error::{Error, at};
 use crate::offer::Piece;
-use crate::patch::sha256;
 use crate::road::Fill;
 
 const MOUNT: &str = "/run/esp";
@@ -207,7 +207,7 @@ fn read_back(path: &Path, size: u64) -> Result<Vec<u8>, Error> {
 /// The bytes are the signed ones, and they are what this release needs: the boot loader skips a file without a readable
 /// version, and a root hash of another release would start that one.
 fn check(content: &[u8], piece: &Piece, version: &str, root: RootHash) -> Result<(), Error> {
-    if sha256(content) != piece.sha256 {
+    if Digest::of(content).to_string() != piece.sha256 {
         return Err(Error::Trust("the UKI is not the one that was signed, or the disk has kept something else".into()));
     }
     if root_hash(content) != Some(root) {

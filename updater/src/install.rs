@@ -7,6 +7,7 @@ use std::path::Path;
 
 use ashlar_config::boot_entry::BootEntry;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
+use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
 
 use crate::archive::Archive;
@@ -16,7 +17,7 @@ use crate::device::{BLOCK, Buffer, Device};
 use crate::error::{Error, at};
 use crate::esp::Esp;
 use crate::offer::{Offer, Wish, choose, offers};
-use crate::patch::{Patch, sha256};
+use crate::patch::Patch;
 use crate::record::{FOLDER, Record};
 use crate::road::Road;
 use crate::settings::Settings;
@@ -217,7 +218,7 @@ fn fetch_tree(road: &Road<'_>, offer: &Offer) -> Result<Tree, Error> {
             bytes.extend_from_slice(part);
             Ok(())
         })?;
-        if sha256(&bytes) != offer.tree.sha256 {
+        if Digest::of(&bytes).to_string() != offer.tree.sha256 {
             return Err(Error::Trust("the hash tree is not the file that was signed".into()));
         }
         let tree = Tree::new(bytes, offer.root_hash)?;

@@ -4,8 +4,8 @@
 use std::io::Read;
 use std::ops::Range;
 
+use ashlar_fetch::Digest;
 use ashlar_formats::patch::Head;
-use sha2::{Digest, Sha256};
 
 use crate::error::Error;
 use crate::offer::{Offered, Piece};
@@ -40,7 +40,7 @@ impl Patch {
             bytes.extend_from_slice(part);
             Ok(())
         })?;
-        if sha256(&bytes) != offered.head_sha256 {
+        if Digest::of(&bytes).to_string() != offered.head_sha256 {
             return Err(bad("its head is not what was signed"));
         }
         let head = Head::parse(&bytes).map_err(|error| bad(&error.to_string()))?;
@@ -86,7 +86,7 @@ impl Patch {
 
     fn unpacked(&self, number: usize, frame: &[u8], base: Base<'_>) -> Result<Vec<u8>, Error> {
         let piece = &self.head.pieces[number];
-        if Sha256::digest(frame)[..] != piece.sha256 {
+        if Digest::of(frame).bytes() != piece.sha256 {
             return Err(bad("a piece of it is not what was signed"));
         }
         let mut prefix = crate::device::Buffer::new(piece.base_length as usize);
@@ -121,11 +121,6 @@ fn bad(why: &str) -> Error {
     Error::Trust(format!("the patch: {why}"))
 }
 
-/// In hexadecimal digits.
-pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
@@ -152,14 +147,14 @@ pub(crate) mod tests {
             frame: frame.len() as u32,
             base: 0,
             base_length: part as u32,
-            sha256: Sha256::digest(frame).into(),
+            sha256: Digest::of(frame).bytes(),
         };
         let head = Head { pieces: pieces.iter().zip(&frames).map(piece).collect() };
         let bytes = [head.bytes(), frames.concat()].concat();
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join("patch"), &bytes).unwrap();
-        let file = Piece { path: "patch".into(), size: bytes.len() as u64, sha256: sha256(&bytes) };
-        let (head_length, head_sha256) = (head.len() as u64, sha256(&head.bytes()));
+        let file = Piece { path: "patch".into(), size: bytes.len() as u64, sha256: Digest::of(&bytes).to_string() };
+        let (head_length, head_sha256) = (head.len() as u64, Digest::of(&head.bytes()).to_string());
         (folder, Offered { makes: String::new(), base: String::new(), file, head_length, head_sha256 })
     }
 
@@ -221,7 +216,7 @@ pub(crate) mod tests {
         head.pieces[1].length -= 1;
         let bytes = [head.bytes(), whole[head.len()..].to_vec()].concat();
         fs::write(&path, &bytes).unwrap();
-        let wrong = Offered { head_sha256: sha256(&head.bytes()), ..offered };
+        let wrong = Offered { head_sha256: Digest::of(&head.bytes()).to_string(), ..offered };
         let error = apply(&folder, &wrong, &[true; 3]).unwrap_err().to_string();
         assert!(error.contains("another length"), "{error}");
     }

@@ -3,9 +3,9 @@
 
 use ashlar_config::window::Window;
 use ashlar_control::update::Gate;
+use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::Wave;
-use sha2::{Digest, Sha256};
 
 /// In seconds.
 const CENTURIES: u64 = 10 * 100 * 365 * 86_400;
@@ -47,7 +47,7 @@ fn later(date: Date, seconds: u64) -> Date {
 
 /// In hundredths of a per cent.
 fn lot(machine: &str, version: &str) -> u64 {
-    let digest = Sha256::digest(format!("{machine} {version}"));
+    let digest = Digest::of(format!("{machine} {version}").as_bytes()).bytes();
     u64::from_be_bytes(digest[..8].try_into().unwrap_or_default()) % 10_000
 }
 

@@ -1,8 +1,10 @@
 //! The ways to a file of a release other than its root: by a patch out of the one that this machine runs, or whole.
 
+use ashlar_fetch::Digest;
+
 use crate::error::Error;
 use crate::offer::{Offer, Piece};
-use crate::patch::{Patch, sha256};
+use crate::patch::Patch;
 use crate::source::{Source, Take};
 
 /// Gives all bytes of a file, in order and no more than were signed for.
@@ -25,7 +27,7 @@ impl<'a> Road<'a> {
         old: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
     ) -> Result<Self, Error> {
         let patch = old()?.and_then(|old| {
-            let offered = offer.patch(name, &sha256(&old))?;
+            let offered = offer.patch(name, &Digest::of(&old).to_string())?;
             Some((Patch::try_open(source, offered)?, old))
         });
         Ok(Self { source, file, patch })
@@ -81,8 +83,8 @@ mod tests {
     fn offer(old: &[u8], new: &[u8], made: &[u8]) -> (tempfile::TempDir, Offer) {
         let (folder, mut patch) = crate::patch::tests::make(old, &[made.to_vec()]);
         fs::write(folder.path().join("file"), new).unwrap();
-        let file = Piece { path: "file".into(), size: new.len() as u64, sha256: sha256(new) };
-        (patch.makes, patch.base) = ("base/x86_64/2/ashlar.efi".into(), sha256(old));
+        let file = Piece { path: "file".into(), size: new.len() as u64, sha256: Digest::of(new).to_string() };
+        (patch.makes, patch.base) = ("base/x86_64/2/ashlar.efi".into(), Digest::of(old).to_string());
         let release = Release {
             image: "base".into(),
             arch: "x86_64".into(),

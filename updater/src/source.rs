@@ -125,16 +125,21 @@ impl Source for Folder {
         if size != total {
             return Err(Error::Source(format!("{path} has {size} bytes, not {total}")));
         }
-        let mut buffer = vec![0; 1 << 20];
-        let mut place = first;
-        while place < first + length {
-            let piece = (first + length - place).min(buffer.len() as u64) as usize;
-            file.read_exact_at(&mut buffer[..piece], place).map_err(at("read", path))?;
-            take(&buffer[..piece])?;
-            place += piece as u64;
-        }
-        Ok(())
+        hand_on(&file, path, first, length, take)
     }
+}
+
+/// Bytes of a file, some at a time.
+pub(crate) fn hand_on(file: &File, name: &str, first: u64, length: u64, take: Take<'_>) -> Result<(), Error> {
+    let mut buffer = vec![0; 1 << 20];
+    let mut place = first;
+    while place < first + length {
+        let piece = (first + length - place).min(buffer.len() as u64) as usize;
+        file.read_exact_at(&mut buffer[..piece], place).map_err(at("read", name))?;
+        take(&buffer[..piece])?;
+        place += piece as u64;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

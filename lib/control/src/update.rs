@@ -165,7 +165,7 @@ pub struct Automatic {
 #[serde(rename_all = "camelCase", default)]
 pub struct Gate {
     /// `policy`, `hold`, `trial`, `source`, `version`, `condemned`, `delay`, `rollout`, `installed`, `reboot`, `window`,
-    /// `people`.
+    /// `people`, `machine`.
     pub name: String,
     /// Whether it lets the upgrade pass.
     pub open: bool,

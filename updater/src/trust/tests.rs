@@ -67,7 +67,7 @@ fn root(version: u64, [root, timestamp, snapshot, targets]: Keys) -> Root {
 }
 
 fn about(version: u64, bytes: &[u8]) -> MetaFile {
-    let digest = crate::patch::sha256(bytes);
+    let digest = ashlar_fetch::Digest::of(bytes).to_string();
     MetaFile { version, length: Some(bytes.len() as u64), hashes: [("sha256".to_owned(), digest)].into() }
 }
 
