@@ -7,7 +7,6 @@
 //! | `metadata/N.targets.json` | what is offered |
 //! | `metadata/N.snapshot.json`, `metadata/timestamp.json` | what belongs together, and that it is the newest |
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE` | a release's root, hash tree and UKI |
-//!
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE.from-OLDER` | a patch for those who run OLDER |
 //!
 //! Readers see the old state or the new one: the timestamp comes last, by a rename. Here: the verbs; `keyring` has the
@@ -152,7 +151,10 @@ fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Resu
     older.sort_by(|one, two| version::compare(&two.version, &one.version));
     for from in older.iter().take(count) {
         for file in tuf::FILES {
-            add_patch(shop, release, from, file).with_context(|| {
+            let made = add_patch(shop, release, from, file);
+            // What is half-written, or was taken, stays nowhere.
+            let _ = fs::remove_file(shop.scratch());
+            made.with_context(|| {
                 format!("make the patch of {file} from version {} to {}", from.version, release.version)
             })?;
         }
@@ -168,6 +170,10 @@ fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str
         return Ok(());
     }
     let (old, new) = (shop.file(&name(&from.version, file))?, shop.file(&makes)?);
+    if !old.exists() {
+        println!("{patch}: left out, {} is not kept any more", old.display());
+        return Ok(());
+    }
     let out = shop.scratch();
     let (head, base) = if file == ROOT {
         let tree = |version: &str| {
@@ -189,7 +195,7 @@ fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str
         let hashes = [("sha256".to_owned(), sha256)].into();
         shop.add(&patch, Target { length, hashes, custom: json!({ "patch": told }) }, &out)?;
     }
-    fs::remove_file(&out).with_context(|| format!("remove {}", out.display()))
+    Ok(())
 }
 
 /// What is signed is what was built.
