@@ -206,6 +206,9 @@ impl Machine {
         self.watchdog.open();
         self.watchdog.pet(now);
         self.save_machine();
+        if self.going_down.is_some() {
+            return;
+        }
         if let Err(refusal) = self.core.enqueue(builtin::READY, JobKind::Start, JobMode::Replace) {
             self.log.say(log::ERROR, None, &format!("cannot start {}: {refusal}", builtin::READY));
         }
