@@ -20,6 +20,7 @@ pub struct User {
     pub name: String,
     pub uid: u32,
     pub gid: u32,
+    pub home: String,
 }
 
 impl Accounts {
@@ -33,7 +34,8 @@ impl Accounts {
         self.passwd.lines().filter_map(|line| {
             let mut fields = line.split(':');
             let (name, uid, gid) = (fields.next()?, fields.nth(1)?, fields.next()?);
-            Some(User { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()? })
+            let home = fields.nth(1).unwrap_or("/").to_owned();
+            Some(User { name: name.to_owned(), uid: uid.parse().ok()?, gid: gid.parse().ok()?, home })
         })
     }
 

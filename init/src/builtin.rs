@@ -3,7 +3,7 @@
 //! Whatever does not need /var starts beside the state program; what stands after `local-fs.target` waits for it.
 
 use ashlar_config::quantity::Span;
-use ashlar_config::unit::{Body, Dependencies, Output, Service, ServiceType, Supervision, Unit};
+use ashlar_config::unit::{Body, Dependencies, HostCommand, Service, ServiceType, Slice, Supervision, Unit};
 
 /// Makes and mounts /var.
 pub const STATE: &str = "ashlar-state.service";
@@ -13,6 +13,8 @@ pub const PROVISION: &str = "ashlar-provision.service";
 pub const COMMIT: &str = "ashlar-commit.service";
 /// Ends the count of boots that never became ready.
 pub const READY: &str = "ashlar-ready.service";
+/// PID 1 itself.
+pub const OWN: &str = "init.scope";
 /// What booting means.
 pub const DEFAULT: &str = "multi-user.target";
 
@@ -42,6 +44,19 @@ const TARGETS: [Target; 20] = [
     ("kexec.target", "Reboot by kexec", &["shutdown.target"], &["shutdown.target"]),
 ];
 
+/// Groups that are there from the first moment on.
+const SLICES: [(&str, &str); 4] = [
+    ("-.slice", "Root slice"),
+    ("system.slice", "System services"),
+    ("user.slice", "Users and sessions"),
+    ("machine.slice", "Machines and containers"),
+];
+
+/// Whether a unit is there as long as the machine runs.
+pub fn is_perpetual(name: &str) -> bool {
+    name == OWN || SLICES.iter().any(|(slice, _)| *slice == name)
+}
+
 /// Targets that are the way down.
 const DOWN: [&str; 5] = ["shutdown.target", "reboot.target", "poweroff.target", "halt.target", "kexec.target"];
 
@@ -51,8 +66,20 @@ pub fn units() -> Vec<Unit> {
     let (state, provision) = ("/usr/lib/ashlar/state", "/usr/lib/ashlar/provision");
     units.push(program(STATE, "State partition and /var", (state, ""), &[], &["local-fs.target", "sysinit.target"]));
     units.push(program(PROVISION, "Machine configuration", (provision, ""), &[STATE], &["sysinit.target"]));
-    units.push(program(READY, "Record of boots", (state, " ready"), &[], &[]));
+    units.push(program(READY, "Record of boots", (state, "ready"), &[], &[]));
+    units.extend(SLICES.iter().map(|(name, description)| {
+        let body = Body::Slice(Slice::default());
+        Unit { slice: String::new(), ..unit(name, description, Dependencies::default(), Vec::new(), body) }
+    }));
+    let own = unit(OWN, "System and service manager", Dependencies::default(), Vec::new(), Body::Scope(Box::default()));
+    units.push(Unit { slice: "-.slice".to_owned(), ..own });
     units
+}
+
+/// A slice by its name, for units in it: its own parent is in its name.
+pub fn slice(name: &str) -> Unit {
+    let description = format!("Slice {name}");
+    unit(name, &description, Dependencies::default(), Vec::new(), Body::Slice(Slice::default()))
 }
 
 /// What every unit of the image gets besides what it says: state folders are on /var.
@@ -86,29 +113,17 @@ fn program(
     after: &[&str],
     wanted_by: &[&str],
 ) -> Unit {
+    let words = [command].into_iter().chain(arguments.split_whitespace());
     let service = Service {
         service_type: ServiceType::Oneshot,
-        bundle: format!("host:{command}{arguments}"),
-        start_pre: Vec::new(),
-        reload: None,
-        tty: None,
-        output: Output::Journal,
+        host: Some(HostCommand { command: words.map(str::to_owned).collect(), ..HostCommand::default() }),
         supervision: Supervision {
             remain_after_exit: true,
             // A file system check of a large disk takes its time; a machine without /var is of no use.
             timeout_start: Span::seconds(3600),
             ..Supervision::default()
         },
-        health: None,
-        first_id: None,
-        uid: 0,
-        gid: 0,
-        state_directory: Vec::new(),
-        runtime_directory: Vec::new(),
-        runtime_directory_preserve: false,
-        delegate: false,
-        delegate_subgroup: None,
-        login: false,
+        ..Service::default()
     };
     let dependencies = Dependencies { after: names(after), ..Dependencies::default() };
     let mut unit = unit(name, description, dependencies, Vec::new(), Body::Service(Box::new(service)));
@@ -118,18 +133,8 @@ fn program(
 }
 
 fn unit(name: &str, description: &str, dependencies: Dependencies, aliases: Vec<String>, body: Body) -> Unit {
-    Unit {
-        name: name.to_owned(),
-        description: description.to_owned(),
-        documentation: Vec::new(),
-        aliases,
-        dependencies,
-        wanted_by: Vec::new(),
-        slice: "system.slice".to_owned(),
-        gate: false,
-        condition_path_exists: None,
-        body,
-    }
+    let (name, description) = (name.to_owned(), description.to_owned());
+    Unit { name, description, aliases, dependencies, slice: "system.slice".to_owned(), body, ..Unit::default() }
 }
 
 #[cfg(test)]

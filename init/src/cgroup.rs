@@ -79,6 +79,11 @@ pub fn kill(group: &str) -> io::Result<()> {
     fs::write(path(group).join("cgroup.kill"), "1")
 }
 
+/// Stops every process of the group in its tracks, or lets them go on.
+pub fn freeze(group: &str, frozen: bool) -> io::Result<()> {
+    fs::write(path(group).join("cgroup.freeze"), if frozen { "1" } else { "0" })
+}
+
 /// Removes an empty group with all below it.
 pub fn remove(group: &str) {
     let mut order = vec![path(group)];

@@ -7,8 +7,10 @@
 //! - `state`: names of states, results; `service`: the table of a service's life; `perform`: what its steps do.
 //! - `graph`: units and edges; `transaction`: what a request means; `job`: whose turn it is; `work`: jobs to their end.
 //! - `run`: the changing part of a unit; `restart`: when and how soon to start again; `notice`: what services say.
+//! - `scope`: groups of others' processes; `collect`: units that come and go.
 //! - `trigger`: sockets and timers; `gate`: whether a version on trial may stay.
 
+mod collect;
 pub mod gate;
 pub mod graph;
 pub mod job;
@@ -16,12 +18,14 @@ mod notice;
 mod perform;
 pub mod restart;
 pub mod run;
+mod scope;
 pub mod service;
 pub mod state;
 mod transaction;
 mod trigger;
 mod work;
 
+pub use collect::Holds;
 pub use work::target_of;
 
 #[cfg(test)]
@@ -33,6 +37,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ashlar_config::unit::{Body, Service, Unit};
 use ashlar_control::message::Shutdown;
+use serde::{Deserialize, Serialize};
 
 use graph::Graph;
 pub use graph::UnitId;
@@ -43,7 +48,8 @@ use service::Event;
 use state::{ActiveState, Exit, Outcome, Sub};
 
 /// The time of an event, in microseconds.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Now {
     /// Since the kernel started.
     pub monotonic: u64,
@@ -81,6 +87,8 @@ pub enum Action {
     KillProcess { pid: u32 },
     /// It is down: remove what belongs to one run. `stays`: it is not about to be started again.
     Release { unit: UnitId, stays: bool },
+    /// Make a scope's or slice's group and move its processes there, then report [`Core::gathered`].
+    Gather { unit: UnitId },
     /// Open its sockets, then report [`Core::sockets_opened`].
     Open { unit: UnitId },
     /// Close them.
@@ -126,6 +134,8 @@ pub struct Core {
     /// Units and jobs that are no longer as the last snapshot has them.
     changed: BTreeSet<UnitId>,
     changed_jobs: BTreeSet<u32>,
+    /// Transient units that went down, or lost a job or a holder, since somebody looked.
+    transient: BTreeSet<UnitId>,
     started_up: bool,
     seed: u64,
 }
@@ -135,7 +145,7 @@ impl Core {
     pub fn new(units: Vec<Unit>, seed: u64) -> (Self, Vec<String>) {
         let (graph, complaints) = Graph::new(units);
         let runs = graph.ids().map(|_| Run::default()).collect();
-        let core = Self {
+        let mut core = Self {
             graph,
             runs,
             jobs: Queue::default(),
@@ -146,9 +156,11 @@ impl Core {
             processes: BTreeMap::new(),
             changed: BTreeSet::new(),
             changed_jobs: BTreeSet::new(),
+            transient: BTreeSet::new(),
             started_up: false,
             seed,
         };
+        core.begin_perpetual(crate::builtin::is_perpetual);
         (core, complaints)
     }
 
@@ -181,7 +193,7 @@ impl Core {
     pub fn service(&self, unit: UnitId) -> Option<&Service> {
         match &self.graph[unit].unit.body {
             Body::Service(service) => Some(service),
-            Body::Socket { .. } | Body::Timer { .. } | Body::Target => None,
+            _ => None,
         }
     }
 
@@ -208,6 +220,7 @@ impl Core {
 
     fn alarmed(&mut self, unit: UnitId, alarm: Alarm) {
         match alarm {
+            Alarm::State if self.scope(unit).is_some() => self.scope_timed_out(unit),
             Alarm::State => self.timed_out(unit),
             Alarm::Watchdog => {
                 let silence = self.watchdog_of(unit) / 1_000_000;
@@ -239,6 +252,9 @@ impl Core {
 
     /// The answer to [`Action::Check`].
     pub fn condition(&mut self, unit: UnitId, holds: bool) {
+        let now = self.now;
+        let run = self.run_mut(unit);
+        (run.unmet, run.condition) = (!holds, now);
         self.happen(unit, if holds { Event::Met } else { Event::Unmet });
     }
 
@@ -257,6 +273,10 @@ impl Core {
 
     /// A unit's control group is empty.
     pub fn emptied(&mut self, unit: UnitId) {
+        if self.scope(unit).is_some() {
+            self.scope_emptied(unit);
+            return self.settle_work();
+        }
         self.happen(unit, Event::Empty);
     }
 

@@ -6,6 +6,7 @@
 //! - `carry_out`: actions of the core; `launch`: starting processes; `journal`: their output.
 //! - `notified`: what services say; `groups`: control groups and their events; `ended`: ends of children.
 //! - `calls`: the control socket; `status`: what it tells; `session`: processes for people.
+//! - `transient`: units that are made meanwhile, and changes to those that are there.
 //! - `trial`: whether a new version stays.
 //! - `save`: the snapshot, and coming back from it; `down`: the end of the machine.
 
@@ -20,6 +21,7 @@ mod notified;
 mod save;
 mod session;
 mod status;
+mod transient;
 mod trial;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +31,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use ashlar_config::unit::Unit;
-use ashlar_control::message::{JobKind, JobMode, Shutdown};
+use ashlar_control::message::{self, JobKind, JobMode, Shutdown};
 use ashlar_sys::epoll::{self, Epoll, Ready};
 use ashlar_sys::inotify::Inotify;
 use ashlar_sys::signal::{self, Descriptor};
@@ -81,6 +83,9 @@ pub struct Machine {
     /// Main processes that are not our children.
     foreign: BTreeMap<u32, OwnedFd>,
     sessions: session::Sessions,
+    gifts: transient::Gifts,
+    /// What those who watch have yet to be told about jobs and units.
+    news: Vec<message::Event>,
     snapshot: Snapshot,
     keys: Keys,
     /// The folder of input devices, among the watched files.
@@ -89,6 +94,8 @@ pub struct Machine {
     trial: trial::Trial,
     /// Set once the machine is going down.
     going_down: Option<Shutdown>,
+    /// When the first instance began.
+    began: u64,
     /// When user space was ready, in microseconds after its first instruction.
     ready_after: u64,
     reexecute: bool,
@@ -128,12 +135,15 @@ impl Machine {
             starting: BTreeMap::new(),
             foreign: BTreeMap::new(),
             sessions: session::Sessions::default(),
+            gifts: transient::Gifts::default(),
+            news: Vec::new(),
             snapshot: inherited.snapshot()?,
             keys: Keys::default(),
             keys_watch: None,
             watchdog: Watchdog::adopt(inherited.take("watchdog").or(handed_over)),
             trial: trial::Trial::default(),
             going_down: None,
+            began: clock::monotonic(),
             ready_after: 0,
             reexecute: false,
             restarts: 0,

@@ -51,7 +51,7 @@ fn failure(kind: JobKind, outcome: &Outcome) -> Option<String> {
         JobKind::Start => "start",
         JobKind::Stop => "stop",
         JobKind::Restart | JobKind::TryRestart => "restart",
-        JobKind::Reload => "reload",
+        JobKind::Reload | JobKind::ReloadOrRestart | JobKind::TryReloadOrRestart => "reload",
     };
     let unit = &outcome.job.unit;
     let why = if outcome.reason.is_empty() { "" } else { ": " };

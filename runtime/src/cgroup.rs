@@ -8,8 +8,16 @@ use std::path::Path;
 use crate::error::{Failure, InStep, Step};
 use crate::spec::{BlockIo, Cpu, Memory, Resources, Throttle};
 
-/// Writes every limit that is said.
-pub(crate) fn limit(group: &Path, resources: &Resources) -> Result<(), Failure> {
+/// Puts a control group under the limits that are said, and its devices under the rules; what is not said stays.
+///
+/// # Errors
+/// A file that cannot be written, or a rule that makes no sense.
+pub fn limit(group: &Path, resources: &Resources) -> Result<(), Failure> {
+    write(group, resources)?;
+    devices::restrict(group, &resources.devices)
+}
+
+fn write(group: &Path, resources: &Resources) -> Result<(), Failure> {
     for (file, text) in settings(resources) {
         if file.contains('/') || file.is_empty() {
             return Err(Failure::because(Step::Limit, file, "it is no file of a control group"));

@@ -32,6 +32,7 @@ pub mod spec;
 
 pub use begin::{Begun, Request, begin};
 pub use bundle::Bundle;
+pub use cgroup::limit;
 pub use error::{Error, Failure, Step};
 pub use hooks::run_hooks;
 pub use setup::Setup;

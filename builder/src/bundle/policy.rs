@@ -1,5 +1,5 @@
-//! Who may own which name on the message bus: for each unit with `bus-names`, a policy in the bus daemon's root, and
-//! beside it what the unit's own packages say about who may call it.
+//! Who may own which name on the message bus: for each unit with `bus-names`, a policy in the bus daemon's root, beside
+//! it what the unit's own packages say about who may call it, and for each name which unit is to be started for it.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use crate::system::Shared;
 use crate::tree::{self, Tree};
 
 const FOLDER: &str = "usr/share/dbus-1/system.d";
+const SERVICES: &str = "usr/share/dbus-1/system-services";
 
 /// A unit on the bus.
 pub struct Member<'a> {
@@ -27,12 +28,20 @@ pub struct Member<'a> {
 pub fn write(daemon: &mut Tree, members: &[Member<'_>], shared: &mut Shared) -> Result<(), tree::Error> {
     for member in members {
         daemon.set(&format!("{FOLDER}/ashlar-{}.conf", member.unit), shared.file(policy(member.uid, member.names)))?;
+        for name in member.names {
+            daemon.set(&format!("{SERVICES}/{name}.service"), shared.file(service(member.unit, name)))?;
+        }
         let own = format!("{FOLDER}/");
         for (path, node) in member.root.below(&own) {
             daemon.set(path, tree::Node { origin: Arc::clone(&node.origin), ..node.clone() })?;
         }
     }
     Ok(())
+}
+
+/// The bus asks PID 1 for the unit; it starts nothing itself.
+fn service(unit: &str, name: &str) -> String {
+    format!("[D-BUS Service]\nName={name}\nExec=/bin/false\nUser=root\nSystemdService={unit}.service\n")
 }
 
 fn policy(uid: u32, names: &[String]) -> String {
@@ -65,5 +74,7 @@ mod tests {
             String::from_utf8(daemon.read("usr/share/dbus-1/system.d/ashlar-net.conf").unwrap().to_vec()).unwrap();
         assert!(text.contains("<policy user=\"524290\">\n    <allow own=\"org.n\"/>"), "{text}");
         assert!(daemon.read("usr/share/dbus-1/system.d/n.conf").is_some());
+        let text = daemon.read("usr/share/dbus-1/system-services/org.n.service").unwrap().to_vec();
+        assert!(String::from_utf8(text).unwrap().ends_with("\nSystemdService=net.service\n"));
     }
 }

@@ -2,7 +2,8 @@
 
 use ashlar_config::quantity::Span;
 use ashlar_config::unit::{
-    Body, Dependencies, KillMode, OomPolicy, Restart, Service, ServiceType, Socket, Supervision, Timer, Unit,
+    Body, Dependencies, KillMode, OomPolicy, Restart, Scope, Service, ServiceType, Slice, Socket, Supervision, Timer,
+    Unit,
 };
 
 /// A target: `NAME after=A,B wants=C…`.
@@ -10,7 +11,7 @@ pub fn target(line: &str) -> Unit {
     unit(line, Body::Target)
 }
 
-/// A service, socket or timer, by its suffix; a target otherwise. `type=`, `restart=`, `pre=` (number of commands),
+/// A service, socket, timer, scope or slice, by its suffix; a target otherwise. `type=`, `restart=`, `pre=` (number of commands),
 /// `reload`, `remain`, `condition=`, `watchdog=` (µs), `burst=`, `kill=`, `oom=`, `every=` (timer, µs).
 pub fn any(line: &str) -> Unit {
     let name = line.split(' ').next().unwrap();
@@ -23,6 +24,12 @@ pub fn any(line: &str) -> Unit {
         let every = value(line, "every").map(|text| Span(text.parse().unwrap()));
         let timer = Timer { on_active: every, on_unit_active: every, ..Timer::default() };
         unit(line, Body::Timer { service: service(".timer"), timer })
+    } else if name.ends_with(".scope") {
+        let timeout_stop = Span(value(line, "stop").map_or(90_000_000, |text| text.parse().unwrap()));
+        let runtime_max = value(line, "max").map(|text| Span(text.parse().unwrap()));
+        unit(line, Body::Scope(Box::new(Scope { timeout_stop, runtime_max, ..Scope::default() })))
+    } else if name.ends_with(".slice") {
+        unit(line, Body::Slice(Slice::default()))
     } else {
         target(line)
     }
@@ -60,16 +67,13 @@ fn service(line: &str) -> Service {
         start_pre: vec![vec!["/pre".into()]; pre],
         reload: value(line, "reload").map(|_| vec!["/reload".into()]),
         supervision,
-        ..serde_json::from_str(r#"{"bundle":""}"#).unwrap()
+        ..Service::default()
     }
 }
 
 fn unit(line: &str, body: Body) -> Unit {
     Unit {
         name: line.split(' ').next().unwrap().into(),
-        description: String::new(),
-        documentation: Vec::new(),
-        aliases: Vec::new(),
         dependencies: Dependencies {
             requires: list(line, "requires"),
             wants: list(line, "wants"),
@@ -80,9 +84,10 @@ fn unit(line: &str, body: Body) -> Unit {
             before: list(line, "before"),
         },
         wanted_by: list(line, "wanted-by"),
-        slice: String::new(),
-        gate: false,
         condition_path_exists: value(line, "condition").map(Into::into),
+        transient: value(line, "transient").is_some(),
+        collect_failed: value(line, "collect").is_some(),
         body,
+        ..Unit::default()
     }
 }

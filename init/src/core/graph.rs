@@ -1,4 +1,4 @@
-//! Units and the edges between them, once for the life of the program.
+//! Units and the edges between them: those of the image for the life of the program, and those that come and go.
 //!
 //! Requirements (who pulls in or takes down whom) and order (who waits for whom) are separate, as in systemd.unit(5).
 //! The order is kept free of cycles from the start, so that no set of jobs over it can wait for itself: of two related
@@ -14,13 +14,15 @@ use ashlar_config::unit::{Body, Unit};
 pub struct UnitId(pub u32);
 
 /// One unit as configured, with its edges in both directions.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Node {
     pub unit: Unit,
     /// Named by others, but there is no such unit.
     pub missing: bool,
     pub requires: Vec<UnitId>,
     pub wants: Vec<UnitId>,
+    /// Reverse of `wants`.
+    pub wanted_by: Vec<UnitId>,
     pub binds_to: Vec<UnitId>,
     pub conflicts: Vec<UnitId>,
     pub after: Vec<UnitId>,
@@ -41,6 +43,33 @@ pub struct Node {
 pub struct Graph {
     nodes: Vec<Node>,
     names: BTreeMap<String, UnitId>,
+    /// Places of units that went.
+    free: Vec<UnitId>,
+}
+
+impl Node {
+    fn lists(&mut self) -> [&mut Vec<UnitId>; 11] {
+        [
+            &mut self.requires,
+            &mut self.wants,
+            &mut self.wanted_by,
+            &mut self.binds_to,
+            &mut self.conflicts,
+            &mut self.after,
+            &mut self.before,
+            &mut self.required_by,
+            &mut self.bound_by,
+            &mut self.parts,
+            &mut self.triggers,
+        ]
+    }
+
+    fn tidy(&mut self) {
+        for list in self.lists() {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
 }
 
 impl std::ops::Index<UnitId> for Graph {
@@ -101,25 +130,72 @@ impl Graph {
     }
 
     fn push(&mut self, unit: Unit, missing: bool) -> UnitId {
-        let id = UnitId(self.nodes.len() as u32);
-        self.names.insert(unit.name.clone(), id);
-        let (requires, wants, binds_to, conflicts) = Default::default();
-        let (after, before, required_by, bound_by, parts, triggers) = Default::default();
-        self.nodes.push(Node {
-            unit,
-            missing,
-            requires,
-            wants,
-            binds_to,
-            conflicts,
-            after,
-            before,
-            required_by,
-            bound_by,
-            parts,
-            triggers,
+        let node = Node { missing, ..Node::default() };
+        let id = self.free.pop().unwrap_or_else(|| {
+            self.nodes.push(Node::default());
+            UnitId(self.nodes.len() as u32 - 1)
         });
+        self.names.insert(unit.name.clone(), id);
+        self.nodes[id.0 as usize] = Node { unit, ..node };
         id
+    }
+
+    /// Takes a unit in while others run. Returns its place and what had to be left out.
+    pub fn add(&mut self, unit: Unit) -> (UnitId, Vec<String>) {
+        let aliases = unit.aliases.clone();
+        let id = match self.names.get(&unit.name).copied() {
+            // Others named it before it was there.
+            Some(id) => {
+                let node = self.node(id);
+                (node.unit, node.missing) = (unit, false);
+                id
+            }
+            None => self.push(unit, false),
+        };
+        for alias in aliases {
+            self.names.entry(alias).or_insert(id);
+        }
+        self.link(id);
+        for near in self.neighbours(id).into_iter().chain([id]) {
+            self.node(near).tidy();
+        }
+        let mut complaints = Vec::new();
+        if !self[id].after.is_empty() && !self[id].before.is_empty() {
+            self.break_cycles(&mut complaints);
+        }
+        (id, complaints)
+    }
+
+    /// Gives a unit other settings with the same edges.
+    pub fn replace(&mut self, id: UnitId, unit: Unit) {
+        self.node(id).unit = unit;
+    }
+
+    /// Takes a unit out. Whoever names it names a unit that is not there from now on.
+    pub fn remove(&mut self, id: UnitId) {
+        let near = self.neighbours(id);
+        for other in &near {
+            for list in self.node(*other).lists() {
+                list.retain(|edge| *edge != id);
+            }
+        }
+        self.names.retain(|_, named| *named != id);
+        let unit = Unit::default();
+        *self.node(id) = Node { unit, missing: true, ..Node::default() };
+        self.free.push(id);
+        for other in near {
+            self.link(other);
+            for again in self.neighbours(other).into_iter().chain([other]) {
+                self.node(again).tidy();
+            }
+        }
+    }
+
+    /// Every unit at the other end of an edge of it.
+    fn neighbours(&mut self, id: UnitId) -> Vec<UnitId> {
+        let lists = self.node(id).lists();
+        let all: BTreeSet<UnitId> = lists.into_iter().flat_map(|list| list.iter().copied()).collect();
+        all.into_iter().filter(|other| *other != id).collect()
     }
 
     /// The unit of this name, made up if there is none.
@@ -127,18 +203,7 @@ impl Graph {
         if let Some(id) = self.names.get(name) {
             return *id;
         }
-        let unit = Unit {
-            name: name.into(),
-            description: name.into(),
-            documentation: Vec::new(),
-            aliases: Vec::new(),
-            dependencies: Default::default(),
-            wanted_by: Vec::new(),
-            slice: String::new(),
-            gate: false,
-            condition_path_exists: None,
-            body: Body::Target,
-        };
+        let unit = Unit { name: name.into(), description: name.into(), ..Unit::default() };
         self.push(unit, true)
     }
 
@@ -152,7 +217,7 @@ impl Graph {
         let wanted_by = unit.wanted_by.clone();
         let triggered = match &unit.body {
             Body::Socket { service, .. } | Body::Timer { service, .. } => Some(service.clone()),
-            Body::Service(_) | Body::Target => None,
+            _ => None,
         };
         for name in dependencies.requires {
             let other = self.refer(&name);
@@ -168,10 +233,12 @@ impl Graph {
         for name in dependencies.wants {
             let other = self.refer(&name);
             self.node(id).wants.push(other);
+            self.node(other).wanted_by.push(id);
         }
         for name in wanted_by {
             let other = self.refer(&name);
             self.node(other).wants.push(id);
+            self.node(id).wanted_by.push(other);
         }
         for name in dependencies.part_of {
             let other = self.refer(&name);
@@ -220,23 +287,7 @@ impl Graph {
     }
 
     fn tidy(&mut self) {
-        for node in &mut self.nodes {
-            for list in [
-                &mut node.requires,
-                &mut node.wants,
-                &mut node.binds_to,
-                &mut node.conflicts,
-                &mut node.after,
-                &mut node.before,
-                &mut node.required_by,
-                &mut node.bound_by,
-                &mut node.parts,
-                &mut node.triggers,
-            ] {
-                list.sort_unstable();
-                list.dedup();
-            }
-        }
+        self.nodes.iter_mut().for_each(Node::tidy);
     }
 
     /// Drops one order edge of each cycle: the units are all started, only that one wait is not kept. An edge between
@@ -318,6 +369,24 @@ mod tests {
         let [t, a, b] = ["t", "a", "b"].map(|name| graph.names[name]);
         assert_eq!(graph[t].after, [a]);
         assert_eq!(graph[b].after, [t]);
+    }
+
+    #[test]
+    fn units_come_and_go() {
+        let (mut graph, _) = graph(&["a wants=x after=x", "b"]);
+        let a = graph.names["a"];
+        let (x, complaints) = graph.add(target("x after=b before=a"));
+        assert_eq!((complaints.len(), graph.find("x")), (0, Some(x)));
+        assert_eq!((graph[x].before.clone(), graph[x].wanted_by.clone()), (vec![a], vec![a]));
+        graph.remove(x);
+        assert_eq!(graph.find("x"), None);
+        // What others say of it is still said.
+        let named = graph.names["x"];
+        assert_eq!((graph[a].after.clone(), graph[a].wants.clone()), (vec![named], vec![named]));
+        assert!(graph[graph.names["b"]].before.is_empty());
+        let (again, complaints) = graph.add(target("x after=a"));
+        assert_eq!(complaints.len(), 1);
+        assert_eq!((again, graph.cycle()), (named, None));
     }
 
     #[test]

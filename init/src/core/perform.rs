@@ -22,9 +22,10 @@ impl Core {
     /// The process of an [`Action::Spawn`] runs. `is_init`: it is the first of its own process namespace.
     pub fn spawned(&mut self, unit: UnitId, role: Role, pid: u32, is_init: bool) {
         self.processes.insert(pid, (unit, role));
+        let now = self.now();
         let run = self.run_mut(unit);
         match role {
-            Role::Main => (run.main, run.main_is_init) = (pid, is_init),
+            Role::Main => (run.main, run.main_is_init, run.main_started) = (pid, is_init, now),
             Role::Pre(_) | Role::Reload => run.control = pid,
             Role::Health => run.health = pid,
         }
@@ -78,7 +79,9 @@ impl Core {
 
     /// The kernel killed a process of the unit for lack of memory.
     pub fn out_of_memory(&mut self, unit: UnitId) {
-        let Some(policy) = self.service(unit).map(|s| s.supervision.oom_policy) else { return };
+        let Some(policy) = self.service(unit).map(|s| s.supervision.oom_policy) else {
+            return self.scope_out_of_memory(unit);
+        };
         self.log(4, unit, "the kernel killed a process of it for lack of memory".into());
         let event = match policy {
             OomPolicy::Continue => return,
@@ -115,6 +118,7 @@ impl Core {
     }
 
     fn main_ended(&mut self, unit: UnitId, exit: Exit) {
+        let now = self.now();
         let Some(service) = self.service(unit) else { return };
         let kind = service.service_type;
         let mut clean = restart::is_clean(exit, kind, &service.supervision);
@@ -124,7 +128,7 @@ impl Core {
         clean |= asked && exit == Exit::Signal(SIGKILL);
         let run = self.run_mut(unit);
         run.main = 0;
-        run.exit = Some(exit);
+        (run.exit, run.main_ended) = (Some(exit), now);
         let silent = sub == Sub::Start && matches!(kind, ServiceType::Notify | ServiceType::NotifyReload);
         if !clean {
             run.blame(restart::outcome_of(exit), || format!("ended with {exit}"));
@@ -241,6 +245,7 @@ impl Core {
             active_since: old.active_since,
             active_since_real: old.active_since_real,
             inactive_since: old.inactive_since,
+            changes: old.changes,
             alarms: old.alarms,
             began: now,
             ..Run::default()

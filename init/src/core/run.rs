@@ -3,7 +3,8 @@
 use ashlar_config::unit::NotifyAccess;
 use serde::{Deserialize, Serialize};
 
-use super::state::{Exit, Outcome, Sub};
+use super::Now;
+use super::state::{ActiveState, Exit, Outcome, Sub};
 
 /// Why a unit may be woken by the clock. At most one time for each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -19,6 +20,35 @@ pub enum Alarm {
 }
 
 pub const ALARMS: [Alarm; 4] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock];
+
+/// When a unit last went from one state to another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Changes {
+    pub state: Now,
+    pub inactive_exit: Now,
+    pub active_enter: Now,
+    pub active_exit: Now,
+    pub inactive_enter: Now,
+}
+
+impl Changes {
+    /// Notes one.
+    pub fn note(&mut self, old: ActiveState, new: ActiveState, now: Now) {
+        self.state = now;
+        let stamps = [
+            (&mut self.inactive_exit, old.is_down() && !new.is_down()),
+            (&mut self.inactive_enter, !old.is_down() && new.is_down()),
+            (&mut self.active_enter, !old.is_up() && new.is_up()),
+            (&mut self.active_exit, old.is_up() && !new.is_up()),
+        ];
+        for (stamp, happened) in stamps {
+            if happened {
+                *stamp = now;
+            }
+        }
+    }
+}
 
 /// One unit's changing part. Times are microseconds on the monotonic clock; 0 means never.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -72,9 +102,24 @@ pub struct Run {
     pub unhealthy: u32,
     /// When a timer last fired.
     pub fired: u64,
+    /// The same since the epoch.
+    pub fired_real: u64,
+    pub changes: Changes,
+    /// When the main process was started, and when the last one ended.
+    pub main_started: Now,
+    pub main_ended: Now,
+    /// Its condition did not hold.
+    pub unmet: bool,
+    /// When that was looked at.
+    pub condition: Now,
 }
 
 impl Run {
+    /// When an alarm is set for; 0 for never.
+    pub fn alarm(&self, alarm: Alarm) -> u64 {
+        ALARMS.iter().position(|a| *a == alarm).map_or(0, |index| self.alarms[index])
+    }
+
     /// Notes what went wrong, unless something did before.
     pub fn blame(&mut self, outcome: Outcome, reason: impl FnOnce() -> String) {
         if self.outcome == Outcome::Success {

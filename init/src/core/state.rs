@@ -60,6 +60,9 @@ pub enum Sub {
     Waiting,
     /// It will not fire again.
     Elapsed,
+    // Scopes.
+    /// Left alone by the one who made it.
+    Abandoned,
     // Services, in the order in which they are gone through.
     /// The condition is looked at.
     Condition,
@@ -67,7 +70,7 @@ pub enum Sub {
     StartPre,
     /// The main command was started and is not ready.
     Start,
-    /// Ready. Also: a socket or timer whose service runs.
+    /// Ready. Also: a scope; a socket or timer whose service runs.
     Running,
     /// Ended well, and stays active.
     Exited,
@@ -98,9 +101,13 @@ impl Sub {
         match self {
             Self::Dead => ActiveState::Inactive,
             Self::Failed => ActiveState::Failed,
-            Self::Active | Self::Listening | Self::Waiting | Self::Elapsed | Self::Running | Self::Exited => {
-                ActiveState::Active
-            }
+            Self::Active
+            | Self::Listening
+            | Self::Waiting
+            | Self::Elapsed
+            | Self::Abandoned
+            | Self::Running
+            | Self::Exited => ActiveState::Active,
             Self::Condition | Self::StartPre | Self::Start | Self::AutoRestart | Self::AutoRestartQueued => {
                 ActiveState::Activating
             }
@@ -119,6 +126,7 @@ impl Sub {
             Self::Listening => "listening",
             Self::Waiting => "waiting",
             Self::Elapsed => "elapsed",
+            Self::Abandoned => "abandoned",
             Self::Condition => "condition",
             Self::StartPre => "start-pre",
             Self::Start => "start",
@@ -184,6 +192,15 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// systemd's ExecMainCode: CLD_EXITED, CLD_KILLED, CLD_DUMPED.
+    pub fn code(self) -> i32 {
+        match self {
+            Self::Code(_) => 1,
+            Self::Signal(_) => 2,
+            Self::Dumped(_) => 3,
+        }
+    }
+
     /// systemd's ExecMainStatus.
     pub fn status(self) -> i32 {
         let (Self::Code(n) | Self::Signal(n) | Self::Dumped(n)) = self;

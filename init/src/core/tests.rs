@@ -54,6 +54,7 @@ impl Play {
                 self.core.spawned(unit, role, self.pids, false);
                 line
             }
+            Action::Gather { unit } => format!("gather {}", name(unit)),
             Action::Open { unit } => {
                 let line = format!("open {}", name(unit));
                 self.core.sockets_opened(unit, Ok(()));

@@ -38,11 +38,16 @@ impl Situation<'_> {
                 continue;
             }
             match planned.kind {
-                Kind::Start => self.pull_in(unit, unit == anchor, planned.matters, &mut work),
+                Kind::Start => {
+                    self.pull_in(unit, unit == anchor, planned.matters, mode, &mut work);
+                    if unit == anchor && mode == JobMode::RestartDependencies {
+                        self.take_down(unit, Kind::Restart, &mut work);
+                    }
+                }
                 Kind::Stop => self.take_down(unit, Kind::Stop, &mut work),
                 Kind::Restart => {
                     self.take_down(unit, Kind::Restart, &mut work);
-                    self.pull_in(unit, unit == anchor, planned.matters, &mut work);
+                    self.pull_in(unit, unit == anchor, planned.matters, mode, &mut work);
                 }
                 Kind::Reload | Kind::Nop => {}
             }
@@ -79,17 +84,25 @@ impl Situation<'_> {
         Ok(kind != old.kind || matters != old.matters)
     }
 
-    fn pull_in(&self, unit: UnitId, anchor: bool, matters: bool, work: &mut VecDeque<(UnitId, Planned)>) {
+    fn pull_in(
+        &self,
+        unit: UnitId,
+        anchor: bool,
+        matters: bool,
+        mode: JobMode,
+        work: &mut VecDeque<(UnitId, Planned)>,
+    ) {
         if !anchor && (self.active)(unit).is_up() && self.queue.of(unit).is_none() {
             return;
         }
         let node = &self.graph[unit];
-        for other in node.requires.iter().chain(&node.binds_to) {
+        let ignores = mode == JobMode::IgnoreRequirements;
+        for other in node.requires.iter().chain(&node.binds_to).filter(|_| !ignores) {
             if self.lacks(*other) {
                 work.push_back((*other, Planned { kind: Kind::Start, matters }));
             }
         }
-        for other in &node.wants {
+        for other in node.wants.iter().filter(|_| !ignores) {
             if self.lacks(*other) && !self.graph[*other].missing {
                 work.push_back((*other, Planned { kind: Kind::Start, matters: false }));
             }
@@ -146,6 +159,9 @@ impl Situation<'_> {
     fn isolate(&self, plan: &mut Plan) {
         for unit in self.graph.ids() {
             let pending = self.queue.of(unit).is_some_and(|job| job.kind != Kind::Stop);
+            if crate::builtin::is_perpetual(self.graph.name(unit)) {
+                continue;
+            }
             if (!(self.active)(unit).is_down() || pending) && !self.pulled_by(plan, unit) {
                 plan.entry(unit).or_insert(Planned { kind: Kind::Stop, matters: false });
             }
@@ -179,7 +195,7 @@ impl Situation<'_> {
             if job.irreversible || mode == JobMode::Fail {
                 let (name, kind) = (self.graph.name(*unit), job.kind.name());
                 let reason = format!("transaction is destructive: a {kind} of {name} is queued");
-                return Err(Refusal::Failed { reason });
+                return Err(Refusal::Destructive { reason });
             }
         }
         Ok(())

@@ -65,7 +65,7 @@ impl Core {
     fn triggered(&self, unit: UnitId) -> Option<UnitId> {
         match &self.graph[unit].unit.body {
             Body::Socket { service, .. } | Body::Timer { service, .. } => self.graph.find(service),
-            Body::Service(_) | Body::Target => None,
+            _ => None,
         }
     }
 
@@ -141,8 +141,9 @@ impl Core {
     /// A timer's time has come.
     pub(super) fn fire(&mut self, unit: UnitId) {
         let Some(service) = self.triggered(unit) else { return };
-        let now = self.now().monotonic;
-        self.run_mut(unit).fired = now;
+        let now = self.now();
+        let run = self.run_mut(unit);
+        (run.fired, run.fired_real) = (now.monotonic, now.real);
         self.move_to(unit, Sub::Running);
         self.start_triggered(unit, service);
     }

@@ -12,22 +12,28 @@ use super::{Action, Core, UnitId, Work};
 impl Core {
     /// Queues what `kind` of the unit of that name means. Returns the number of its own job, which may have ended by
     /// the time this returns.
-    pub fn enqueue(&mut self, name: &str, kind: JobKind, mode: JobMode) -> Result<u32, Refusal> {
+    pub fn enqueue(&mut self, name: &str, asked: JobKind, mode: JobMode) -> Result<u32, Refusal> {
         let Some(unit) = self.graph.find(name) else {
             let nearest = self.graph.nearest(name).unwrap_or_default().to_owned();
             return Err(Refusal::NoSuchUnit { unit: name.to_owned(), nearest });
         };
-        let kind = match kind {
+        let kind = match asked {
             JobKind::Start => Kind::Start,
             JobKind::Stop => Kind::Stop,
-            JobKind::Restart => Kind::Restart,
             JobKind::TryRestart if self.active(unit).is_down() => Kind::Nop,
-            JobKind::TryRestart => Kind::Restart,
+            JobKind::TryReloadOrRestart if self.active(unit).is_down() => Kind::Nop,
+            JobKind::TryRestart | JobKind::Restart => Kind::Restart,
+            JobKind::ReloadOrRestart | JobKind::TryReloadOrRestart if self.can_reload(unit) => Kind::Reload,
+            JobKind::ReloadOrRestart | JobKind::TryReloadOrRestart => Kind::Restart,
             JobKind::Reload => Kind::Reload,
         };
-        if kind == Kind::Reload {
-            self.check_reload(unit)?;
-        }
+        self.check_applicable(unit, kind)?;
+        // What does not run has nothing to reload: the start reads the configuration.
+        let kind = if kind == Kind::Reload && asked != JobKind::Reload && self.active(unit).is_down() {
+            Kind::Start
+        } else {
+            kind
+        };
         let job = self.submit(unit, kind, mode)?;
         self.settle_work();
         Ok(job)
@@ -54,11 +60,18 @@ impl Core {
         }
     }
 
-    fn check_reload(&self, unit: UnitId) -> Result<(), Refusal> {
+    /// Whether it can read its configuration again without a restart.
+    pub fn can_reload(&self, unit: UnitId) -> bool {
+        self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload || s.reload.is_some())
+    }
+
+    fn check_applicable(&self, unit: UnitId, kind: Kind) -> Result<(), Refusal> {
         let name = self.graph.name(unit);
-        let can = self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload || s.reload.is_some());
-        if !can {
-            return Err(Refusal::Invalid { reason: format!("job type reload is not applicable for unit {name}") });
+        let perpetual = crate::builtin::is_perpetual(name) && matches!(kind, Kind::Stop | Kind::Restart);
+        let scope = self.scope(unit).is_some() && kind == Kind::Restart;
+        if perpetual || scope || (kind == Kind::Reload && !self.can_reload(unit)) {
+            let reason = format!("job type {} is not applicable for unit {name}", kind.name());
+            return Err(Refusal::NotApplicable { reason });
         }
         Ok(())
     }
@@ -67,10 +80,18 @@ impl Core {
     pub(super) fn submit(&mut self, anchor: UnitId, kind: Kind, mode: JobMode) -> Result<u32, Refusal> {
         let active = |unit| self.active(unit);
         let plan = Situation { graph: &self.graph, queue: &self.jobs, active: &active }.plan(anchor, kind, mode)?;
+        if mode == JobMode::Flush {
+            let others = self.jobs.iter().filter(|job| !plan.contains_key(&job.unit) && !job.irreversible);
+            let others: Vec<u32> = others.map(|job| job.id).collect();
+            self.work.extend(others.into_iter().map(|id| Work::Finish(id, JobResult::Canceled)));
+        }
         let unordered = mode == JobMode::IgnoreDependencies;
         let mut own = 0;
         for (unit, planned) in plan {
             let id = self.install(unit, planned.kind, unordered);
+            if mode == JobMode::ReplaceIrreversibly {
+                self.jobs.make_irreversible(id);
+            }
             if unit == anchor {
                 own = id;
             }
@@ -169,6 +190,7 @@ impl Core {
             }
             Body::Target => self.move_target(unit, event),
             Body::Socket { .. } | Body::Timer { .. } => self.trigger_job(unit, event),
+            Body::Scope(_) | Body::Slice(_) => self.group_job(unit, event),
         }
     }
 
@@ -196,14 +218,16 @@ impl Core {
 
     /// Changes a unit's state and lets everybody know.
     pub(super) fn move_to(&mut self, unit: UnitId, sub: Sub) {
-        let now = self.now.monotonic;
+        let now = self.now;
         let old = self.active(unit);
         let new = sub.active();
         let run = self.run_mut(unit);
         run.sub = sub;
+        run.changes.note(old, new, now);
         if new.is_down() && !old.is_down() {
-            run.inactive_since = now;
+            run.inactive_since = now.monotonic;
         }
+        self.note_transient(unit);
         self.work.push_back(Work::Moved(unit, old, new));
     }
 
@@ -267,6 +291,7 @@ impl Core {
     fn finish(&mut self, id: u32, result: JobResult) {
         let Some((job, freed)) = self.jobs.remove(&self.graph, id) else { return };
         self.changed_jobs.insert(id);
+        self.note_transient(job.unit);
         if job.kind == Kind::Start && result != JobResult::Done {
             self.start_failed(&job, result);
         }

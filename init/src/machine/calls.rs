@@ -1,11 +1,12 @@
 //! Calls on the control socket: who may call what, and the answers.
 
-use ashlar_control::message::{self, Call, JobKind, Method, Refusal, Reply, Shutdown};
+use ashlar_control::message::{self, Call, JobKind, Method, Refusal, Reply, Shutdown, Whom};
 use ashlar_control::{DEFINITION, INTERFACE};
 use ashlar_sys::{epoll, signal, socket};
 use serde_json::{Value, json};
 
 use super::Machine;
+use super::status::Detail;
 use crate::accounts::{Accounts, MANAGERS};
 use crate::cgroup;
 use crate::control::Waiting;
@@ -77,6 +78,7 @@ impl Machine {
 
     fn drop_caller(&mut self, id: u32) {
         self.talking.remove(&id);
+        self.let_go(id);
         if let Some(connection) = self.connections.remove(id) {
             self.snapshot.remove(&format!("c:{id}"));
             if let Some(Waiting::Session(session)) = connection.waiting {
@@ -87,7 +89,10 @@ impl Machine {
 
     /// Writes queued replies; a caller that does not take them is asked again when it does.
     pub(super) fn flush(&mut self) {
-        for id in std::mem::take(&mut self.talking) {
+        // Who watches hears of a change before its cause is answered: an answer is looked at in its light.
+        let mut talking: Vec<u32> = std::mem::take(&mut self.talking).into_iter().collect();
+        talking.sort_by_key(|id| self.connections.get(*id).is_none_or(|c| c.waiting != Some(Waiting::Watch)));
+        for id in talking {
             let Some(connection) = self.connections.get(id) else { continue };
             let behind_before = connection.has_output();
             if !connection.write() {
@@ -207,6 +212,8 @@ impl Machine {
             Method::GetMachine {}
                 | Method::ListUnits {}
                 | Method::GetUnit { .. }
+                | Method::GetSettings { .. }
+                | Method::GetUnitByProcess { .. }
                 | Method::ListJobs {}
                 | Method::Watch {}
                 | Method::Login { host: false, .. }
@@ -222,17 +229,37 @@ impl Machine {
             Method::ListUnits {} => Reply::Units { units: self.units_status() },
             Method::GetUnit { name } => {
                 let unit = self.unit_named(&name)?;
-                Reply::Unit { unit: Box::new(self.unit_status(unit, true)) }
+                Reply::Unit { unit: Box::new(self.unit_status(unit, Detail::All)) }
+            }
+            Method::GetSettings { name } => {
+                let unit = self.unit_named(&name)?;
+                Reply::Settings { settings: Box::new(self.core.graph[unit].unit.clone()) }
+            }
+            Method::GetUnitByProcess { pid } => {
+                let unit = self.unit_of_process(pid).ok_or(Refusal::NoSuchProcess { pid })?;
+                Reply::Unit { unit: Box::new(self.unit_status(unit, Detail::All)) }
+            }
+            Method::Identify { pid, uid } => {
+                let caller = self.stand_for(pid, uid);
+                Reply::User { uid: caller.uid, manages: caller.manages }
             }
             Method::ListJobs {} => {
                 Reply::Jobs { jobs: self.core.jobs.iter().map(|job| self.job_message(job)).collect() }
             }
-            Method::Enqueue { unit, job, mode, wait } => return self.enqueue(id, &unit, job, mode, wait),
+            Method::Enqueue { unit, job, mode, wait } => return self.enqueue(&unit, job, mode, wait),
+            Method::StartTransient { units, mode, processes } => {
+                return self.start_transient(id, units, mode, processes);
+            }
+            Method::SetResources { unit, resources } => self.set_resources(&unit, &resources)?,
+            Method::Attach { unit, subgroup, processes } => self.attach(&unit, &subgroup, &processes)?,
+            Method::Freeze { unit, frozen } => self.freeze(&unit, frozen)?,
+            Method::Abandon { unit } => self.abandon(&unit)?,
+            Method::Hold { unit, held } => self.hold(id, &unit, held)?,
             Method::CancelJob { id } => {
                 self.core.cancel(id)?;
                 Reply::Done {}
             }
-            Method::Kill { unit, signal, main_only } => self.send_signal(&unit, signal, main_only)?,
+            Method::Kill { unit, signal, whom } => self.send_signal(&unit, signal, whom)?,
             Method::ResetFailed { unit } => self.reset_failed(&unit)?,
             Method::Login { host, command, environment, tty } => {
                 return self.login(id, caller, host, &command, &environment, tty);
@@ -252,7 +279,15 @@ impl Machine {
         let Some(peer) = self.connections.get(id).map(|connection| connection.peer) else {
             return Caller { uid: u32::MAX, manages: false };
         };
-        let uid = self.unshift(peer.pid, peer.uid).unwrap_or(peer.uid);
+        let unit = self.unit_of_process(peer.pid);
+        if unit.and_then(|unit| self.core.service(unit)).is_some_and(|service| service.manages) {
+            return Caller { uid: peer.uid, manages: true };
+        }
+        self.stand_for(peer.pid, peer.uid)
+    }
+
+    fn stand_for(&self, pid: u32, uid: u32) -> Caller {
+        let uid = self.unshift(pid, uid).unwrap_or(uid);
         Caller { uid, manages: Accounts::read().manages(uid) }
     }
 
@@ -274,9 +309,8 @@ impl Machine {
         })
     }
 
-    fn enqueue(
+    pub(super) fn enqueue(
         &mut self,
-        _caller: u32,
         unit: &str,
         kind: JobKind,
         mode: message::JobMode,
@@ -298,6 +332,8 @@ impl Machine {
             JobKind::Restart => "restart",
             JobKind::TryRestart => "try-restart",
             JobKind::Reload => "reload",
+            JobKind::ReloadOrRestart => "reload-or-restart",
+            JobKind::TryReloadOrRestart => "try-reload-or-restart",
         };
         if wait && self.core.jobs.get(id).is_some() {
             return Ok(Answer::Later(Waiting::Job(id)));
@@ -321,23 +357,36 @@ impl Machine {
         }
     }
 
-    /// Something changed: those who watch hear of it.
-    pub(super) fn tell(&mut self, event: &message::Event) {
-        for id in self.connections.waiting_for(Waiting::Watch) {
-            self.reply(id, &Reply::Event { event: event.clone() }, true);
+    /// Something happened: those who watch hear of it at the end of the turn, behind the new states of units.
+    pub(super) fn tell(&mut self, event: message::Event) {
+        self.news.push(event);
+    }
+
+    /// Tells those who watch of `changes`, and then of what happened.
+    pub(super) fn tell_all(&mut self, changes: Vec<message::Event>) {
+        let news = std::mem::take(&mut self.news);
+        let (new, news): (Vec<_>, Vec<_>) =
+            news.into_iter().partition(|event| matches!(event, message::Event::UnitNew(_)));
+        let watchers = self.connections.waiting_for(Waiting::Watch);
+        for event in new.into_iter().chain(changes).chain(news) {
+            for id in &watchers {
+                self.reply(*id, &Reply::Event { event: event.clone() }, true);
+            }
         }
     }
 
-    fn send_signal(&mut self, unit: &str, number: i32, main_only: bool) -> Result<Reply, Refusal> {
+    fn send_signal(&mut self, unit: &str, number: i32, whom: Whom) -> Result<Reply, Refusal> {
         let unit = self.unit_named(unit)?;
         if !(1..=64).contains(&number) {
             return Err(Refusal::Invalid { reason: format!("{number} is no signal") });
         }
-        let main = self.core.run(unit).main;
-        let pids = match main_only {
-            true => [main].into_iter().filter(|pid| *pid != 0).collect(),
-            false => cgroup::processes(&self.group_of(unit)),
+        let run = self.core.run(unit);
+        let pids: Vec<u32> = match whom {
+            Whom::Main => vec![run.main],
+            Whom::Control => vec![run.control],
+            Whom::All => cgroup::processes(&self.group_of(unit)),
         };
+        let pids: Vec<u32> = pids.into_iter().filter(|pid| *pid != 0).collect();
         if pids.is_empty() {
             return Err(Refusal::Failed { reason: format!("{} has no process", self.name(unit)) });
         }

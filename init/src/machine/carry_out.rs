@@ -22,6 +22,11 @@ const INVOCATIONS: &str = "/run/systemd/units";
 /// Kernel parameters of the machine's configuration, as provision left them.
 const SYSCTL: &str = "/run/ashlar/sysctl.conf";
 
+/// Where journald looks for the number of a unit's run.
+pub(super) fn invocation_link(unit: &str) -> String {
+    format!("{INVOCATIONS}/invocation:{unit}")
+}
+
 impl Machine {
     /// Does everything that the core wants, and what follows from that.
     pub(super) fn carry_out(&mut self) {
@@ -52,7 +57,8 @@ impl Machine {
                 let name = unit.map(|unit| self.name(unit));
                 self.log.say(level, name.as_deref(), &text);
             }
-            Action::JobNew { job } => self.tell(&message::Event::JobNew(self.job_message(&job))),
+            Action::Gather { unit } => self.gather(unit),
+            Action::JobNew { job } => self.tell(message::Event::JobNew(self.job_message(&job))),
             Action::JobRemoved { job, result } => self.job_ended(&job, result),
             Action::StartupFinished => self.startup_finished(),
             Action::Power(how) => self.power(how),
@@ -72,8 +78,8 @@ impl Machine {
         }
     }
 
-    fn link_invocation(&mut self, unit: UnitId) {
-        let link = format!("{INVOCATIONS}/invocation:{}", self.core.graph.name(unit));
+    pub(super) fn link_invocation(&mut self, unit: UnitId) {
+        let link = invocation_link(self.core.graph.name(unit));
         let _ = fs::remove_file(&link);
         let _ = std::os::unix::fs::symlink(&self.core.run(unit).invocation, link);
     }
@@ -174,7 +180,7 @@ impl Machine {
         let told = self.job_message(job);
         self.answer_job(job, result);
         self.trial_job_ended(&name, result);
-        self.tell(&message::Event::JobRemoved(told, result.name().to_owned()));
+        self.tell(message::Event::JobRemoved(told, result.name().to_owned()));
     }
 
     /// A job ended well: one line for the journal, and what our own programs' work means for PID 1.
@@ -202,7 +208,7 @@ impl Machine {
         let now = self.core.now().monotonic;
         self.ready_after = now.saturating_sub(self.facts.boot_usec);
         self.announce();
-        self.tell(&message::Event::StartupFinished(now));
+        self.tell(message::Event::StartupFinished(now));
         self.watchdog.open();
         self.watchdog.pet(now);
         self.save_machine();

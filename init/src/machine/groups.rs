@@ -28,7 +28,7 @@ pub struct Groups {
 }
 
 /// The path of a slice: `a-b.slice` is in `a.slice`.
-fn slice_path(slice: &str) -> String {
+pub(super) fn slice_path(slice: &str) -> String {
     let name = slice.trim_end_matches(".slice");
     if name.is_empty() || name == "-" {
         return String::new();
@@ -41,8 +41,16 @@ impl Machine {
     /// A unit's group below the root.
     pub(super) fn group_of(&self, unit: UnitId) -> String {
         let unit = &self.core.graph[unit].unit;
+        if unit.name.ends_with(".slice") {
+            return slice_path(&unit.name);
+        }
         let slice = if unit.slice.is_empty() { "system.slice" } else { &unit.slice };
         format!("{}/{}", slice_path(slice), unit.name)
+    }
+
+    /// Whether a unit has a group now.
+    pub(super) fn has_group(&self, unit: UnitId) -> bool {
+        self.groups.units.contains_key(&unit) || crate::builtin::is_perpetual(self.core.graph.name(unit))
     }
 
     /// Makes and watches a unit's group.

@@ -3,20 +3,22 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
-use ashlar_config::unit::{Body, NotifyAccess, Output, Service};
+use ashlar_config::unit::{Body, HostCommand, NotifyAccess, Output, Service};
 use ashlar_sys::{descriptor, epoll, host};
 
 use super::session::{CONSOLE, Person};
 use super::{Machine, NOTIFY, journal};
+use crate::accounts::Accounts;
 use crate::cgroup;
 use crate::container::{self, Request, Setup};
 use crate::core::{Role, UnitId};
 use crate::event::Event;
 
-/// A bundle that begins so is a program of the host's own, with its arguments behind: for PID 1's helpers.
-pub const HOST: &str = "host:";
+/// Where commands on the host are looked for.
+const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// A container that is being set up.
 pub struct Starting {
@@ -38,8 +40,9 @@ impl Machine {
         let group = self.make_group(unit)?;
         let name = self.name(unit);
         let service = self.core.service(unit).ok_or("it is no service")?.clone();
-        if let Some(command) = service.bundle.strip_prefix(HOST) {
-            return start_on_host(&name, command, &group);
+        if let Some(command) = &service.host {
+            self.limit(unit, &group)?;
+            return self.start_on_host(unit, &service, command, &group);
         }
         if role == Role::Main || role == Role::Pre(0) {
             make_folders(&service)?;
@@ -80,7 +83,46 @@ impl Machine {
             join: inside.then(|| self.core.run(unit).main),
             tell: false,
         })?;
+        // What was changed while the machine ran is stricter or wider than the bundle: it counts.
+        self.limit(unit, &group)?;
         Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: Some(begun.setup) })
+    }
+
+    /// A program of the host's, in the unit's group.
+    fn start_on_host(
+        &mut self,
+        unit: UnitId,
+        service: &Service,
+        host: &HostCommand,
+        group: &str,
+    ) -> Result<Started, String> {
+        let (program, arguments) = host.command.split_first().ok_or("it has no command")?;
+        let sink = journal::open(&self.name(unit), service.output);
+        let sink = sink.map_err(|error| format!("cannot open its output: {error}"))?;
+        let output_error = |error| format!("cannot open its output: {error}");
+        let mut command = Command::new(program);
+        let mut environment = self.environment(unit, service, Role::Main);
+        let terminal = service.tty.is_some();
+        let [input, output, error] = match self.gifts.stdio.remove(&unit) {
+            Some(given) => given,
+            None if terminal => {
+                let tty = open_input(service)?;
+                [tty.try_clone().map_err(output_error)?, tty.try_clone().map_err(output_error)?, tty]
+            }
+            None => {
+                environment.extend(sink.journal_stream.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
+                [open_input(service)?, sink.fd.try_clone().map_err(output_error)?, sink.fd]
+            }
+        };
+        command.args(arguments).stdin(input).stdout(output).stderr(error);
+        command.env_clear().env("PATH", HOST_PATH).envs(environment).env("NOTIFY_SOCKET", NOTIFY);
+        if let Some(folder) = &host.working_directory {
+            command.current_dir(folder);
+        }
+        become_user(&mut command, host)?;
+        command.envs(host.environment.iter().cloned());
+        let pid = spawn(&mut command, group, terminal)?;
+        Ok(Started { pid, is_init: false, setup: None })
     }
 
     /// Waits for word of the set-up.
@@ -184,7 +226,7 @@ impl Machine {
             let [input, output, error] = stdio.map(Stdio::from);
             command.args(&arguments[1..]).stdin(input).stdout(output).stderr(error).current_dir("/root");
             command.env_clear().envs(person.environment.iter().cloned());
-            command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")]);
+            command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", HOST_PATH)]);
             return spawn(&mut command, group, person.tty).map(|pid| (pid, None));
         }
         let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
@@ -238,15 +280,20 @@ fn delegate(service: &Service, group: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// A program of the host's, in the unit's group.
-fn start_on_host(unit: &str, command: &str, group: &str) -> Result<Started, String> {
-    let sink = journal::open(unit, Output::Journal).map_err(|error| format!("cannot open its output: {error}"))?;
-    let mut words = command.split(' ');
-    let mut command = Command::new(words.next().unwrap_or_default());
-    let error = sink.fd.try_clone().map_err(|error| format!("cannot open its output: {error}"))?;
-    command.args(words).stdin(Stdio::null()).stdout(sink.fd).stderr(error).env("NOTIFY_SOCKET", NOTIFY);
-    let pid = spawn(&mut command, group, false)?;
-    Ok(Started { pid, is_init: false, setup: None })
+/// Has a command run as its user, with that user's environment.
+fn become_user(command: &mut Command, host: &HostCommand) -> Result<(), String> {
+    let accounts = Accounts::read();
+    if let Some(name) = &host.user {
+        let uid = accounts.uid(name).ok_or_else(|| format!("unknown user {name}"))?;
+        command.uid(uid);
+        if let Some(user) = accounts.user(uid) {
+            command.gid(user.gid).env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.home);
+        }
+    }
+    if let Some(name) = &host.group {
+        command.gid(accounts.gid(name).ok_or_else(|| format!("unknown group {name}"))?);
+    }
+    Ok(())
 }
 
 fn spawn(command: &mut Command, group: &str, terminal: bool) -> Result<u32, String> {

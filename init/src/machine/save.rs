@@ -1,7 +1,7 @@
 //! The snapshot: what is written after each turn, and how a new instance goes on from it.
 //!
 //! Keys: `m` the machine, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
-//! descriptors, `s:UNIT` a service's store, `c:ID` a caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
+//! descriptors, `t:UNIT` a unit that was made meanwhile, `s:UNIT` a service's store, `c:ID` a caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
 //! others are closed by the new instance, which also ends what was half begun (see [`Machine::adopt`]).
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,19 +9,21 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use ashlar_control::message::Event;
 use ashlar_sys::{descriptor, epoll};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::Machine;
+use super::status::Detail;
 use crate::cgroup;
 use crate::control::Kept;
 use crate::core::job::{Job, Kind};
 use crate::core::run::Run;
 use crate::core::state::{ActiveState, Sub};
 use crate::core::{Role, UnitId};
-use crate::event::Event;
+use crate::event::Event as Ready;
 use crate::log::{self, Log};
 use crate::ports::Port;
 use crate::snapshot::Snapshot;
@@ -46,6 +48,7 @@ struct SavedMachine {
     control: Option<RawFd>,
     watchdog: Option<RawFd>,
     started_up: bool,
+    began: u64,
     ready_after: u64,
     going_down: Option<ashlar_control::message::Shutdown>,
     /// Executions by faults, the latest last, in microseconds of the monotonic clock.
@@ -163,14 +166,21 @@ impl Machine {
     /// Writes what changed since the last time.
     pub(super) fn save(&mut self) {
         let (units, jobs) = self.core.take_changed();
+        let watched = self.connections_watch();
+        let mut changes = Vec::new();
         for unit in units {
             let key = format!("u:{}", self.core.graph.name(unit));
             self.snapshot.put(&key, self.core.run(unit));
-            if self.connections_watch() {
-                let status = Box::new(self.unit_status(unit, false));
-                self.tell(&ashlar_control::message::Event::Unit(status));
+            if watched {
+                changes.push(Event::Unit(Box::new(self.unit_status(unit, Detail::Change))));
             }
         }
+        for job in jobs.iter().filter_map(|id| self.core.jobs.get(*id)).filter(|job| watched && job.running) {
+            changes.push(Event::Job(self.job_message(job)));
+        }
+        self.tell_all(changes);
+        self.collect();
+        self.tell_all(Vec::new());
         if !jobs.is_empty() {
             self.snapshot.put("n", &self.core.jobs.last());
         }
@@ -208,6 +218,7 @@ impl Machine {
             control: Some(self.control.as_raw_fd()),
             watchdog: self.watchdog.descriptor(),
             started_up: self.core.is_started_up(),
+            began: self.began,
             ready_after: self.ready_after,
             going_down: self.going_down,
             last_start: self.core.now().monotonic,
@@ -252,7 +263,13 @@ impl Machine {
         let first = inherited.records.is_empty() && !inherited.lost;
         self.going_down = inherited.machine.going_down;
         self.ready_after = inherited.machine.ready_after;
+        if !first {
+            self.began = inherited.machine.began;
+        }
         self.count_restart(&inherited.machine);
+        for (_, value) in inherited.named("t:") {
+            self.restore_transient(value);
+        }
         for (name, value) in inherited.named("u:") {
             if let (Some(unit), Some(run)) = (self.core.graph.find(name), parse::<Run>(value)) {
                 self.core.restore_run(unit, run);
@@ -329,7 +346,7 @@ impl Machine {
         });
         let store: Vec<Stored> = stored.collect();
         for stored in store.iter().filter(|stored| !stored.keep) {
-            let _ = self.epoll.add(&stored.fd, Event::StoredHangup(unit.0, stored.place).token(), 0);
+            let _ = self.epoll.add(&stored.fd, Ready::StoredHangup(unit.0, stored.place).token(), 0);
         }
         self.stores.insert(unit, store);
         self.save_store(unit);

@@ -1,17 +1,34 @@
 //! What PID 1 tells of the machine, its units and its jobs.
 
+use ashlar_config::unit::Body;
 use ashlar_control::status;
 
 use super::Machine;
-use crate::cgroup;
-use crate::core::UnitId;
+use crate::cgroup::{self, Usage};
 use crate::core::job::Job;
-use crate::core::state::{ActiveState, Sub};
+use crate::core::run::Alarm;
+use crate::core::state::{Exit, Sub};
+use crate::core::{Now, UnitId};
 use crate::facts;
+
+/// How much of a unit is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Detail {
+    /// What changes by itself.
+    Change,
+    /// And what it uses.
+    Usage,
+    /// And its dependencies.
+    All,
+}
+
+fn stamp(at: Now) -> status::Stamp {
+    status::Stamp { real: at.real, monotonic: at.monotonic }
+}
 
 impl Machine {
     pub(super) fn machine_status(&self) -> status::Machine {
-        let unwell: Vec<status::Unit> = self.unwell().map(|unit| self.unit_status(unit, false)).collect();
+        let unwell: Vec<status::Unit> = self.unwell().map(|unit| self.unit_status(unit, Detail::Usage)).collect();
         let state = match () {
             () if self.going_down.is_some() => "stopping",
             () if !self.core.is_started_up() => "starting",
@@ -26,6 +43,8 @@ impl Machine {
             state: state.into(),
             hostname: hostname.trim().into(),
             uptime: self.core.now().monotonic / 1_000_000,
+            boot_usec: self.facts.boot_usec,
+            init_usec: self.began,
             userspace_usec: self.ready_after,
             active: self.loaded().filter(|unit| self.core.active(*unit).is_up()).count() as u32,
             unwell,
@@ -46,21 +65,22 @@ impl Machine {
     }
 
     pub(super) fn units_status(&self) -> Vec<status::Unit> {
-        let mut units: Vec<status::Unit> = self.loaded().map(|unit| self.unit_status(unit, false)).collect();
+        let mut units: Vec<status::Unit> = self.loaded().map(|unit| self.unit_status(unit, Detail::Usage)).collect();
         units.sort_by(|a, b| a.name.cmp(&b.name));
         units
     }
 
-    /// `edges`: with its dependencies.
-    pub(super) fn unit_status(&self, unit: UnitId, edges: bool) -> status::Unit {
+    pub(super) fn unit_status(&self, unit: UnitId, detail: Detail) -> status::Unit {
         let node = &self.core.graph[unit];
         let run = self.core.run(unit);
-        let is_service = self.core.service(unit).is_some();
-        let runs = is_service && !matches!(self.core.active(unit), ActiveState::Inactive | ActiveState::Failed);
-        let control_group = if runs { self.group_of(unit) } else { String::new() };
-        let usage = if runs { cgroup::usage(&control_group) } else { cgroup::Usage::default() };
+        let has_group = self.has_group(unit);
+        let control_group = if has_group { self.group_of(unit) } else { String::new() };
+        // Those who are told of every change look for themselves.
+        let usage =
+            if has_group && detail != Detail::Change { cgroup::usage(&control_group) } else { Usage::default() };
         status::Unit {
             name: node.unit.name.clone(),
+            aliases: node.unit.aliases.clone(),
             description: node.unit.description.clone(),
             load: if node.missing { "not-found" } else { "loaded" }.into(),
             active: run.sub.active().name().into(),
@@ -69,17 +89,34 @@ impl Machine {
             reason: run.reason.clone(),
             status_text: run.status_text.clone(),
             main_pid: run.main,
-            exit_status: run.exit.map_or(0, |exit| exit.status()),
+            control_pid: run.control,
+            exit_code: run.exit.map_or(0, Exit::code),
+            exit_status: run.exit.map_or(0, Exit::status),
+            main_started: stamp(run.main_started),
+            main_ended: stamp(run.main_ended),
             restarts: run.restarts,
             active_since: run.active_since_real,
             active_since_monotonic: run.active_since,
+            changes: status::Changes {
+                state: stamp(run.changes.state),
+                inactive_exit: stamp(run.changes.inactive_exit),
+                active_enter: stamp(run.changes.active_enter),
+                active_exit: stamp(run.changes.active_exit),
+                inactive_enter: stamp(run.changes.inactive_enter),
+                condition: stamp(run.condition),
+            },
+            condition: !run.unmet,
+            fired: status::Stamp { real: run.fired_real, monotonic: run.fired },
+            next_elapse: if matches!(node.unit.body, Body::Timer { .. }) { run.alarm(Alarm::Clock) } else { 0 },
+            fd_stored: self.stores.get(&unit).map_or(0, |store| store.len() as u32),
+            transient: node.unit.transient,
             start_usec: run.start_usec,
             control_group,
             memory: usage.memory,
             cpu_nsec: usage.cpu,
             tasks: usage.tasks,
             invocation_id: run.invocation.clone(),
-            dependencies: if edges { self.edges(unit) } else { Vec::new() },
+            dependencies: if detail == Detail::All { self.edges(unit) } else { Vec::new() },
         }
     }
 
@@ -93,9 +130,17 @@ impl Machine {
             ("After", &node.after),
             ("Before", &node.before),
             ("TriggeredBy", &node.triggers),
+            ("RequiredBy", &node.required_by),
+            ("WantedBy", &node.wanted_by),
+            ("BoundBy", &node.bound_by),
+            ("ConsistsOf", &node.parts),
         ];
         let edges = kinds.into_iter().flat_map(|(kind, units)| units.iter().map(move |other| (kind, *other)));
-        edges.map(|(kind, other)| (kind.to_owned(), self.name(other))).collect()
+        let part_of = node.unit.dependencies.part_of.iter().filter_map(|name| self.core.graph.find(name));
+        edges
+            .chain(part_of.map(|other| ("PartOf", other)))
+            .map(|(kind, other)| (kind.to_owned(), self.name(other)))
+            .collect()
     }
 
     pub(super) fn job_message(&self, job: &Job) -> status::Job {

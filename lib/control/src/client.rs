@@ -184,6 +184,26 @@ impl AsFd for Client {
 #[derive(Debug)]
 pub struct Events(Client);
 
+impl Events {
+    /// The next change that is there already; `None` when there is none. Readable when there may be one.
+    ///
+    /// # Errors
+    /// The connection broke, [`Error::HungUp`] included.
+    pub fn pending(&mut self) -> Result<Option<Event>, Error> {
+        match self.0.connection.pending()?.map(reply).transpose()? {
+            Some(Reply::Event { event }) => Ok(Some(event)),
+            Some(other) => Err(strange(&other)),
+            None => Ok(None),
+        }
+    }
+}
+
+impl AsFd for Events {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
+
 impl Iterator for Events {
     type Item = Result<Event, Error>;
 

@@ -4,6 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use ashlar_config::unit;
+
 use crate::status::{Job, Machine, Unit};
 
 /// A call, as PID 1 reads it.
@@ -18,6 +20,23 @@ pub enum Method {
     GetUnit {
         /// Full name, or a service's without suffix.
         name: String,
+    },
+    /// A unit as it is written: replies [`Reply::Settings`].
+    GetSettings {
+        /// Full name, or a service's without suffix.
+        name: String,
+    },
+    /// The unit that a process belongs to: replies [`Reply::Unit`].
+    GetUnitByProcess {
+        /// Process number on the host.
+        pid: u32,
+    },
+    /// A peer of the caller's as a user of the machine: replies [`Reply::User`].
+    Identify {
+        /// Its process number on the host.
+        pid: u32,
+        /// Its user, as the host sees it.
+        uid: u32,
     },
     /// Jobs that wait or run: replies [`Reply::Jobs`].
     ListJobs {},
@@ -45,9 +64,58 @@ pub enum Method {
         unit: String,
         /// Signal number.
         signal: i32,
-        /// Main process only, or all.
+        /// Which of them.
         #[serde(default)]
-        main_only: bool,
+        whom: Whom,
+    },
+    /// Make units that last until they end, and start the first one: replies [`Reply::Job`].
+    ///
+    /// A service's standard input, output and error may travel with the call as file descriptors.
+    StartTransient {
+        /// The unit, and those that it needs to be there.
+        units: Vec<unit::Unit>,
+        /// What happens to jobs in the way.
+        #[serde(default)]
+        mode: JobMode,
+        /// Of a scope: its processes, on the host.
+        #[serde(default)]
+        processes: Vec<u32>,
+    },
+    /// Change the limits of a running unit: replies [`Reply::Done`].
+    SetResources {
+        /// Unit.
+        unit: String,
+        /// What changes: `linux.resources` of the OCI runtime specification.
+        resources: Value,
+    },
+    /// Move processes into a unit's control group: replies [`Reply::Done`].
+    Attach {
+        /// Unit.
+        unit: String,
+        /// Group below the unit's own; that one itself if empty.
+        #[serde(default)]
+        subgroup: String,
+        /// Processes, on the host.
+        processes: Vec<u32>,
+    },
+    /// Stop all of a unit's processes in their tracks, or let them go on: replies [`Reply::Done`].
+    Freeze {
+        /// Unit.
+        unit: String,
+        /// Whether they stand still.
+        frozen: bool,
+    },
+    /// Leave a scope's processes alone from now on: replies [`Reply::Done`].
+    Abandon {
+        /// Scope.
+        unit: String,
+    },
+    /// Keep a transient unit after its end until told otherwise, or until the caller hangs up: replies [`Reply::Done`].
+    Hold {
+        /// Unit.
+        unit: String,
+        /// Whether it is kept.
+        held: bool,
     },
     /// Forget that a unit (or every unit) failed: replies [`Reply::Done`].
     ResetFailed {
@@ -84,6 +152,19 @@ pub enum Method {
     Watch {},
 }
 
+/// Which of a unit's processes a signal is for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Whom {
+    /// Each one.
+    #[default]
+    All,
+    /// The main one.
+    Main,
+    /// The one that starts, reloads or stops it.
+    Control,
+}
+
 /// What a job does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -98,6 +179,10 @@ pub enum JobKind {
     TryRestart,
     /// Have it read its configuration again.
     Reload,
+    /// Reload it if it can, else restart it.
+    ReloadOrRestart,
+    /// The same, if it is active.
+    TryReloadOrRestart,
 }
 
 /// What happens to jobs in the way (systemctl(1), --job-mode=).
@@ -113,6 +198,14 @@ pub enum JobMode {
     Isolate,
     /// The new one's dependencies do not matter.
     IgnoreDependencies,
+    /// What it requires is not started with it; the order is kept.
+    IgnoreRequirements,
+    /// As `replace`, and nothing takes it back.
+    ReplaceIrreversibly,
+    /// Every other job is cancelled.
+    Flush,
+    /// Units that depend on the one that starts are restarted.
+    RestartDependencies,
 }
 
 /// How the machine goes down.
@@ -147,6 +240,18 @@ pub enum Reply {
     Unit {
         /// The unit.
         unit: Box<Unit>,
+    },
+    /// To `GetSettings`.
+    Settings {
+        /// As its author wrote it, with what PID 1 added.
+        settings: Box<unit::Unit>,
+    },
+    /// To `Identify`.
+    User {
+        /// Its number on the machine.
+        uid: u32,
+        /// It may change things.
+        manages: bool,
     },
     /// To `ListJobs`.
     Jobs {
@@ -184,8 +289,14 @@ pub enum Reply {
 pub enum Event {
     /// A unit's state changed.
     Unit(Box<Unit>),
+    /// A unit came.
+    UnitNew(Box<Unit>),
+    /// A unit is gone.
+    UnitRemoved(String),
     /// A job was queued.
     JobNew(Job),
+    /// A job's turn has come.
+    Job(Job),
     /// A job has ended, with its result.
     JobRemoved(Job, String),
     /// All default units are started; microseconds since the kernel started.
@@ -205,6 +316,18 @@ pub enum Refusal {
         #[serde(default)]
         nearest: String,
     },
+    /// No unit has this process.
+    #[error("process {pid} belongs to no unit")]
+    NoSuchProcess {
+        /// As asked.
+        pid: u32,
+    },
+    /// A unit of this name is there already.
+    #[error("unit {unit} was already loaded")]
+    UnitExists {
+        /// As asked.
+        unit: String,
+    },
     /// No job has this number.
     #[error("job {id} not found")]
     NoSuchJob {
@@ -216,6 +339,18 @@ pub enum Refusal {
     PermissionDenied {
         /// Who may.
         need: String,
+    },
+    /// A job of another kind is queued, and may not be replaced.
+    #[error("{reason}")]
+    Destructive {
+        /// Which.
+        reason: String,
+    },
+    /// Units of this kind, or this one, have no such job.
+    #[error("{reason}")]
+    NotApplicable {
+        /// Which.
+        reason: String,
     },
     /// The call makes no sense.
     #[error("{reason}")]

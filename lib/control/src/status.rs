@@ -18,6 +18,10 @@ pub struct Machine {
     pub hostname: String,
     /// Seconds since the kernel started.
     pub uptime: u64,
+    /// When init/boot executed its first instruction, in microseconds since the kernel started.
+    pub boot_usec: u64,
+    /// When PID 1 did.
+    pub init_usec: u64,
     /// Microseconds from the first instruction of init/boot until all default units were started; 0 while starting.
     pub userspace_usec: u64,
     /// Number of loaded units that are active.
@@ -33,12 +37,42 @@ pub struct Machine {
     pub sessions: u32,
 }
 
+/// A point in time, by two clocks, in microseconds; 0 if it never was.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// Since the epoch.
+    pub real: u64,
+    /// Since the kernel started.
+    pub monotonic: u64,
+}
+
+/// When a unit last went from one state to another (org.freedesktop.systemd1(5), InactiveExitTimestamp and on).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Changes {
+    /// From one state to any other.
+    pub state: Stamp,
+    /// It began to start.
+    pub inactive_exit: Stamp,
+    /// It was up.
+    pub active_enter: Stamp,
+    /// It began to stop.
+    pub active_exit: Stamp,
+    /// It was down.
+    pub inactive_enter: Stamp,
+    /// Its condition was looked at.
+    pub condition: Stamp,
+}
+
 /// One unit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Unit {
     /// Full name.
     pub name: String,
+    /// Other full names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub aliases: Vec<String>,
     /// One line for people.
     pub description: String,
     /// `loaded`, `not-found`, `error`, `masked`.
@@ -55,14 +89,34 @@ pub struct Unit {
     pub status_text: String,
     /// Main process on the host; 0 if none.
     pub main_pid: u32,
+    /// The process that starts or reloads it; 0 if none.
+    pub control_pid: u32,
+    /// How the last main process ended: 1 by itself, 2 by a signal, 3 with a core dump; 0 if none has.
+    pub exit_code: i32,
     /// Exit code or signal of the last main process.
     pub exit_status: i32,
+    /// When the last main process was started.
+    pub main_started: Stamp,
+    /// When it ended.
+    pub main_ended: Stamp,
     /// How often it was started again by itself.
     pub restarts: u32,
     /// Microseconds since the epoch when it became active; 0 if never.
     pub active_since: u64,
     /// The same on the monotonic clock.
     pub active_since_monotonic: u64,
+    /// When its state last changed.
+    pub changes: Changes,
+    /// Its condition held when it was last looked at.
+    pub condition: bool,
+    /// Of a timer: when it last fired.
+    pub fired: Stamp,
+    /// Of a timer: when it fires next, in microseconds since the kernel started; 0 if never.
+    pub next_elapse: u64,
+    /// Descriptors that it left with PID 1.
+    pub fd_stored: u32,
+    /// It was made while the machine ran.
+    pub transient: bool,
     /// Microseconds that the last start took.
     pub start_usec: u64,
     /// Control group below the root, such as `/system.slice/ssh.service`.

@@ -4,11 +4,12 @@ use anyhow::Result;
 
 use super::workspace::Workspace;
 
-const TABLE: [(&str, &[&str]); 14] = [
+const TABLE: [(&str, &[&str]); 15] = [
     ("ashlar", &["ashlar-formats", "ashlar-config", "ashlar-fetch"]),
     ("ashlar-boot", &["ashlar-sys", "ashlar-formats", "ashlar-config"]),
     ("ashlar-init", &["ashlar-runtime", "ashlar-sys", "ashlar-config", "ashlar-control"]),
     ("ashlar-provision", &["ashlar-sys", "ashlar-config", "ashlar-fetch"]),
+    ("ashlar-dbus", &["ashlar-sys", "ashlar-config", "ashlar-control"]),
     ("ashlar-runtime", &["ashlar-sys"]),
     ("ashlar-updater", &["ashlar-sys", "ashlar-formats", "ashlar-config", "ashlar-control", "ashlar-fetch"]),
     ("ashlar-os", &["ashlar-control", "ashlar-config"]),

@@ -340,6 +340,8 @@ pub struct Seal {
     pub delegate_subgroup: Option<String>,
     /// It may start logins of users for others, as sshd does.
     pub login: bool,
+    /// It may call PID 1 for anything, and answers itself for whom it does.
+    pub manages: bool,
     /// Well-known bus names that it may own.
     pub bus_names: Vec<String>,
 }
@@ -363,6 +365,7 @@ impl Default for Seal {
             delegate: false,
             delegate_subgroup: None,
             login: false,
+            manages: false,
             bus_names: Vec::new(),
         }
     }
@@ -530,6 +533,12 @@ const SIGNALS: [(&str, i32); 12] = [
     ("SIGSTOP", 19),
     ("SIGWINCH", 28),
 ];
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self(15)
+    }
+}
 
 impl Signal {
     /// Reads `SIGTERM`, `TERM` or `15`.

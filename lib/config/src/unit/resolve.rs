@@ -62,13 +62,8 @@ fn unit(name: String, written: &UnitFile) -> Unit {
         name,
         description: written.description.clone(),
         documentation: written.documentation.clone(),
-        aliases: Vec::new(),
-        dependencies: Dependencies::default(),
-        wanted_by: Vec::new(),
         slice: "system.slice".into(),
-        gate: false,
-        condition_path_exists: None,
-        body: Body::Target,
+        ..Unit::default()
     }
 }
 
@@ -105,6 +100,8 @@ fn body(written: &UnitFile, placement: Placement<'_>) -> Service {
         delegate: written.seal.delegate,
         delegate_subgroup: written.seal.delegate_subgroup.clone(),
         login: written.seal.login,
+        manages: written.seal.manages,
+        ..Service::default()
     }
 }
 

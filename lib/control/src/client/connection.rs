@@ -1,12 +1,12 @@
 //! Varlink's framing from the calling side: JSON objects, each ended by a NUL byte; descriptors beside the first byte.
 
-use std::io::{self, IoSlice, Read};
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv, sendmsg};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
@@ -66,25 +66,53 @@ impl Connection {
     }
 
     pub(super) fn receive(&mut self) -> Result<Answer, Error> {
-        let mut buffer = [0; 16 << 10];
         let mut looked_at = 0;
-        let end = loop {
-            if let Some(at) = self.input[looked_at..].iter().position(|byte| *byte == 0) {
-                break looked_at + at;
+        loop {
+            if let Some(answer) = self.next(&mut looked_at)? {
+                return Ok(answer);
             }
-            looked_at = self.input.len();
-            match self.stream.read(&mut buffer) {
-                Ok(0) => return Err(Error::HungUp),
-                Ok(count) => self.input.extend_from_slice(&buffer[..count]),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error.into()),
+            self.fill(RecvFlags::empty())?;
+        }
+    }
+
+    /// The next answer that is there without waiting for it.
+    pub(super) fn pending(&mut self) -> Result<Option<Answer>, Error> {
+        let mut looked_at = 0;
+        loop {
+            if let Some(answer) = self.next(&mut looked_at)? {
+                return Ok(Some(answer));
             }
-            if self.input.len() > MESSAGE_LIMIT {
-                return Err(Error::Strange(format!("it is longer than {MESSAGE_LIMIT} bytes")));
+            match self.fill(RecvFlags::DONTWAIT) {
+                Err(Error::Talk(error)) if error.kind() == io::ErrorKind::WouldBlock => return Ok(None),
+                other => other?,
             }
+        }
+    }
+
+    /// The next whole answer of the input, which has none in its first `looked_at` bytes.
+    fn next(&mut self, looked_at: &mut usize) -> Result<Option<Answer>, Error> {
+        let Some(at) = self.input[*looked_at..].iter().position(|byte| *byte == 0) else {
+            *looked_at = self.input.len();
+            return Ok(None);
         };
+        let end = *looked_at + at;
         let bytes: Vec<u8> = self.input.drain(..=end).collect();
-        understand(&bytes[..end])
+        understand(&bytes[..end]).map(Some)
+    }
+
+    fn fill(&mut self, flags: RecvFlags) -> Result<(), Error> {
+        if self.input.len() > MESSAGE_LIMIT {
+            return Err(Error::Strange(format!("it is longer than {MESSAGE_LIMIT} bytes")));
+        }
+        let mut buffer = [0; 16 << 10];
+        let received = rustix::io::retry_on_intr(|| recv(&self.stream, &mut buffer[..], flags));
+        match received.map_err(io::Error::from)?.0 {
+            0 => Err(Error::HungUp),
+            count => {
+                self.input.extend_from_slice(&buffer[..count]);
+                Ok(())
+            }
+        }
     }
 }
 

@@ -1,0 +1,302 @@
+//! The kinds of units beside services, and what those with control groups share.
+
+use ashlar_config::unit::{Body as Kind, Socket, Timer};
+use serde_json::Value;
+use zbus::Variant;
+
+use super::service::{kill_mode, real_of, word};
+use super::{Interface, Method, Property, emits, fixed, manages, none_of, reads, silent, text};
+use crate::cgroup::NONE;
+use crate::interface::manager;
+use crate::world::UnitView;
+
+/// By suffix.
+pub static INTERFACES: [(&str, &Interface<UnitView>); 10] = [
+    ("scope", &SCOPE),
+    ("slice", &SLICE),
+    ("socket", &SOCKET),
+    ("timer", &TIMER),
+    ("target", &Interface { name: "org.freedesktop.systemd1.Target", properties: &[], methods: &[], signals: &[] }),
+    ("path", &Interface { name: "org.freedesktop.systemd1.Path", properties: &[], methods: &[], signals: &[] }),
+    ("mount", &Interface { name: "org.freedesktop.systemd1.Mount", properties: &[], methods: &[], signals: &[] }),
+    (
+        "automount",
+        &Interface { name: "org.freedesktop.systemd1.Automount", properties: &[], methods: &[], signals: &[] },
+    ),
+    ("swap", &Interface { name: "org.freedesktop.systemd1.Swap", properties: &[], methods: &[], signals: &[] }),
+    ("device", &Interface { name: "org.freedesktop.systemd1.Device", properties: &[], methods: &[], signals: &[] }),
+];
+
+const PROCESSES: Method = reads("GetProcesses", "", "a(sus)", |world, call| manager::processes(world, call.unit()));
+const ATTACH: Method = manages("AttachProcesses", "sau", "", |world, call| {
+    let (below, processes): (String, Vec<u32>) = call.arguments()?;
+    manager::attach(world, call.unit(), &below, processes)
+});
+
+static SCOPE: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Scope",
+    properties: &[
+        &[
+            fixed("Controller", "s", |_| text("")),
+            emits("Result", "s", |unit| text(&unit.status.result)),
+            fixed("TimeoutStopUSec", "t", |unit| Variant::U64(scope(unit, |scope| scope.timeout_stop.0))),
+            fixed("RuntimeMaxUSec", "t", |unit| {
+                Variant::U64(scope(unit, |scope| scope.runtime_max.map_or(NONE, |span| span.0)))
+            }),
+            fixed("RuntimeRandomizedExtraUSec", "t", |_| Variant::U64(0)),
+            fixed("OOMPolicy", "s", |unit| text(scope(unit, |scope| word(&scope.oom_policy)))),
+        ],
+        KILL,
+        ACCOUNTING,
+        LIMITS,
+    ],
+    methods: &[manages("Abandon", "", "", |world, call| manager::abandon(world, call.unit())), PROCESSES, ATTACH],
+    signals: &[("RequestStop", "")],
+};
+
+static SLICE: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Slice",
+    properties: &[ACCOUNTING, LIMITS],
+    methods: &[PROCESSES, ATTACH],
+    signals: &[],
+};
+
+static SOCKET: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Socket",
+    properties: &[&[
+        fixed("Listen", "a(ss)", listen),
+        emits("Result", "s", |unit| text(&unit.status.result)),
+        fixed("Accept", "b", |_| Variant::Bool(false)),
+        fixed("FileDescriptorName", "s", |unit| text(first_socket(unit).name.unwrap_or_default())),
+        fixed("SocketUser", "s", |unit| text(first_socket(unit).user.unwrap_or_default())),
+        fixed("SocketGroup", "s", |unit| text(first_socket(unit).group.unwrap_or_default())),
+        fixed("SocketMode", "u", |unit| {
+            let mode = first_socket(unit).mode.and_then(|mode| u32::from_str_radix(&mode, 8).ok());
+            Variant::U32(mode.unwrap_or(0o666))
+        }),
+        fixed("PassCredentials", "b", |unit| Variant::Bool(first_socket(unit).pass_credentials)),
+        fixed("PassSecurity", "b", |unit| Variant::Bool(first_socket(unit).pass_security)),
+        fixed("ReceiveBuffer", "t", |unit| Variant::U64(first_socket(unit).receive_buffer.map_or(0, |size| size.0))),
+        silent("NConnections", "u", |_| Variant::U32(0)),
+        silent("NAccepted", "u", |_| Variant::U32(0)),
+        silent("NRefused", "u", |_| Variant::U32(0)),
+        emits("ControlPID", "u", |_| Variant::U32(0)),
+    ]],
+    methods: &[],
+    signals: &[],
+};
+
+static TIMER: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Timer",
+    properties: &[&[
+        fixed("Unit", "s", |unit| match &unit.settings.body {
+            Kind::Timer { service, .. } => text(service),
+            _ => text(""),
+        }),
+        silent("TimersMonotonic", "a(stt)", timers),
+        fixed("TimersCalendar", "a(sst)", |_| none_of("(sst)")),
+        fixed("OnClockChange", "b", |_| Variant::Bool(false)),
+        fixed("OnTimezoneChange", "b", |_| Variant::Bool(false)),
+        silent("NextElapseUSecRealtime", "t", |_| Variant::U64(NONE)),
+        silent("NextElapseUSecMonotonic", "t", |unit| {
+            Variant::U64(match unit.status.next_elapse {
+                0 => NONE,
+                at => at,
+            })
+        }),
+        emits("LastTriggerUSec", "t", |unit| {
+            Variant::U64(match unit.status.fired.real {
+                0 if unit.status.fired.monotonic != 0 => real_of(unit.status.fired.monotonic),
+                at => at,
+            })
+        }),
+        emits("LastTriggerUSecMonotonic", "t", |unit| Variant::U64(unit.status.fired.monotonic)),
+        emits("Result", "s", |unit| text(&unit.status.result)),
+        fixed("AccuracyUSec", "t", |_| Variant::U64(0)),
+        fixed("RandomizedDelayUSec", "t", |unit| Variant::U64(timer(unit).randomized_delay.map_or(0, |span| span.0))),
+        fixed("FixedRandomDelay", "b", |_| Variant::Bool(true)),
+        fixed("Persistent", "b", |_| Variant::Bool(false)),
+        fixed("WakeSystem", "b", |_| Variant::Bool(false)),
+        fixed("RemainAfterElapse", "b", |_| Variant::Bool(true)),
+    ]],
+    methods: &[],
+    signals: &[],
+};
+
+fn scope<T: Default>(unit: &UnitView, get: impl Fn(&ashlar_config::unit::Scope) -> T) -> T {
+    match &unit.settings.body {
+        Kind::Scope(scope) => get(scope),
+        _ => T::default(),
+    }
+}
+
+fn first_socket(unit: &UnitView) -> Socket {
+    match &unit.settings.body {
+        Kind::Socket { sockets, .. } => sockets.first().cloned().unwrap_or_default(),
+        _ => Socket::default(),
+    }
+}
+
+fn timer(unit: &UnitView) -> Timer {
+    match &unit.settings.body {
+        Kind::Timer { timer, .. } => timer.clone(),
+        _ => Timer::default(),
+    }
+}
+
+fn listen(unit: &UnitView) -> Variant<'static> {
+    let Kind::Socket { sockets, .. } = &unit.settings.body else { return none_of("(ss)") };
+    let row = |socket: &Socket| {
+        let keys = [
+            ("Stream", &socket.listen_stream),
+            ("Datagram", &socket.listen_datagram),
+            ("SequentialPacket", &socket.listen_sequential_packet),
+            ("Netlink", &socket.listen_netlink),
+            ("FIFO", &socket.listen_fifo),
+        ];
+        keys.into_iter().find_map(|(kind, address)| Some((kind.to_owned(), address.clone()?))).unwrap_or_default()
+    };
+    Variant::new(sockets.iter().map(row).collect::<Vec<_>>())
+}
+
+fn timers(unit: &UnitView) -> Variant<'static> {
+    let timer = timer(unit);
+    let rows = [
+        ("OnBootUSec", timer.on_boot),
+        ("OnActiveUSec", timer.on_active),
+        ("OnUnitActiveUSec", timer.on_unit_active),
+        ("OnUnitInactiveUSec", timer.on_unit_inactive),
+    ];
+    let next = unit.status.next_elapse;
+    let rows: Vec<(String, u64, u64)> =
+        rows.into_iter().filter_map(|(name, span)| Some((name.to_owned(), span?.0, next))).collect();
+    if rows.is_empty() { none_of("(stt)") } else { Variant::new(rows) }
+}
+
+/// How it is stopped.
+pub static KILL: &[Property<UnitView>] = &[
+    fixed("KillMode", "s", |unit| text(word(&kill_mode(unit)))),
+    fixed("KillSignal", "i", |unit| {
+        Variant::I32(match &unit.settings.body {
+            Kind::Service(service) => service.supervision.kill_signal.0,
+            Kind::Scope(scope) => scope.kill_signal.0,
+            _ => 15,
+        })
+    }),
+    fixed("RestartKillSignal", "i", |unit| {
+        Variant::I32(match &unit.settings.body {
+            Kind::Service(service) => service.supervision.kill_signal.0,
+            _ => 15,
+        })
+    }),
+    fixed("FinalKillSignal", "i", |_| Variant::I32(9)),
+    fixed("SendSIGKILL", "b", |_| Variant::Bool(true)),
+    fixed("SendSIGHUP", "b", |unit| Variant::Bool(scope(unit, |scope| scope.send_sighup))),
+    fixed("WatchdogSignal", "i", |_| Variant::I32(6)),
+];
+
+/// What it uses.
+pub static ACCOUNTING: &[Property<UnitView>] = &[
+    fixed("Slice", "s", |unit| text(&unit.settings.slice)),
+    emits("ControlGroup", "s", |unit| text(&unit.status.control_group)),
+    silent("ControlGroupId", "t", |_| Variant::U64(0)),
+    silent("MemoryCurrent", "t", |unit| Variant::U64(unit.group().number("memory.current"))),
+    silent("MemoryPeak", "t", |unit| Variant::U64(unit.group().number("memory.peak"))),
+    silent("MemorySwapCurrent", "t", |unit| Variant::U64(unit.group().number("memory.swap.current"))),
+    silent("MemorySwapPeak", "t", |unit| Variant::U64(unit.group().number("memory.swap.peak"))),
+    silent("MemoryZSwapCurrent", "t", |unit| Variant::U64(unit.group().number("memory.zswap.current"))),
+    silent("MemoryAvailable", "t", |_| Variant::U64(NONE)),
+    silent("EffectiveMemoryMax", "t", |unit| Variant::U64(unit.group().number("memory.max"))),
+    silent("EffectiveTasksMax", "t", |unit| Variant::U64(unit.group().number("pids.max"))),
+    silent("CPUUsageNSec", "t", |unit| {
+        Variant::U64(match unit.group().keyed("cpu.stat", "usage_usec") {
+            NONE => NONE,
+            usec => usec.saturating_mul(1000),
+        })
+    }),
+    silent("TasksCurrent", "t", |unit| Variant::U64(unit.group().number("pids.current"))),
+    silent("IPIngressBytes", "t", |_| Variant::U64(NONE)),
+    silent("IPIngressPackets", "t", |_| Variant::U64(NONE)),
+    silent("IPEgressBytes", "t", |_| Variant::U64(NONE)),
+    silent("IPEgressPackets", "t", |_| Variant::U64(NONE)),
+    silent("IOReadBytes", "t", |unit| Variant::U64(unit.group().disks("rbytes"))),
+    silent("IOReadOperations", "t", |unit| Variant::U64(unit.group().disks("rios"))),
+    silent("IOWriteBytes", "t", |unit| Variant::U64(unit.group().disks("wbytes"))),
+    silent("IOWriteOperations", "t", |unit| Variant::U64(unit.group().disks("wios"))),
+    fixed("Delegate", "b", |unit| {
+        Variant::Bool(match &unit.settings.body {
+            Kind::Service(service) => service.delegate,
+            Kind::Scope(scope) => scope.delegate,
+            _ => false,
+        })
+    }),
+    fixed("DelegateControllers", "as", |_| none_of("s")),
+    fixed("DelegateSubgroup", "s", |unit| {
+        text(match &unit.settings.body {
+            Kind::Service(service) => service.delegate_subgroup.clone().unwrap_or_default(),
+            _ => String::new(),
+        })
+    }),
+    fixed("CPUAccounting", "b", |_| Variant::Bool(true)),
+    fixed("MemoryAccounting", "b", |_| Variant::Bool(true)),
+    fixed("IOAccounting", "b", |_| Variant::Bool(true)),
+    fixed("TasksAccounting", "b", |_| Variant::Bool(true)),
+    fixed("IPAccounting", "b", |_| Variant::Bool(false)),
+];
+
+/// Its limits, as the kernel has them: what was written there by others counts, too.
+pub static LIMITS: &[Property<UnitView>] = &[
+    silent("MemoryMin", "t", |unit| Variant::U64(lower(unit, "memory.min"))),
+    silent("MemoryLow", "t", |unit| Variant::U64(lower(unit, "memory.low"))),
+    silent("MemoryHigh", "t", |unit| Variant::U64(unit.group().number("memory.high"))),
+    silent("MemoryMax", "t", |unit| Variant::U64(unit.group().number("memory.max"))),
+    silent("MemorySwapMax", "t", |unit| Variant::U64(unit.group().number("memory.swap.max"))),
+    silent("MemoryZSwapMax", "t", |unit| Variant::U64(unit.group().number("memory.zswap.max"))),
+    silent("TasksMax", "t", |unit| Variant::U64(unit.group().number("pids.max"))),
+    silent("CPUWeight", "t", |unit| Variant::U64(weight(unit, "cpu.weight"))),
+    silent("IOWeight", "t", |unit| Variant::U64(weight(unit, "io.weight"))),
+    silent("CPUQuotaPerSecUSec", "t", |unit| Variant::U64(quota(unit))),
+    silent("CPUQuotaPeriodUSec", "t", |unit| Variant::U64(resource(unit, "/cpu/period").unwrap_or(NONE))),
+    fixed("DevicePolicy", "s", |unit| text(if has_devices(unit) { "strict" } else { "auto" })),
+    fixed("DeviceAllow", "a(ss)", |_| none_of("(ss)")),
+];
+
+fn lower(unit: &UnitView, file: &str) -> u64 {
+    match unit.group().number(file) {
+        NONE if unit.status.control_group.is_empty() => 0,
+        bytes => bytes,
+    }
+}
+
+/// A weight that was set; the kernel's own counts as none.
+fn weight(unit: &UnitView, file: &str) -> u64 {
+    let group = unit.group();
+    let weight = if file == "io.weight" { group.keyed(file, "default") } else { group.number(file) };
+    if weight == 100 { NONE } else { weight }
+}
+
+fn quota(unit: &UnitView) -> u64 {
+    let (quota, period) = (resource(unit, "/cpu/quota"), resource(unit, "/cpu/period").unwrap_or(100_000));
+    quota.map_or(NONE, |quota| quota.saturating_mul(1_000_000) / period.max(1))
+}
+
+/// A number of the limits that the unit was made with.
+fn resource(unit: &UnitView, pointer: &str) -> Option<u64> {
+    let resources = match &unit.settings.body {
+        Kind::Service(service) => &service.resources,
+        Kind::Scope(scope) => &scope.resources,
+        Kind::Slice(slice) => &slice.resources,
+        _ => return None,
+    };
+    let bundle = || unit.bundle(&format!("/linux/resources{pointer}"));
+    resources.pointer(pointer).or_else(bundle).and_then(Value::as_u64)
+}
+
+fn has_devices(unit: &UnitView) -> bool {
+    let resources = match &unit.settings.body {
+        Kind::Service(_) => return unit.bundle("/linux/resources/devices").is_some(),
+        Kind::Scope(scope) => &scope.resources,
+        _ => return false,
+    };
+    resources.get("devices").is_some()
+}

@@ -1,0 +1,609 @@
+//! org.freedesktop.systemd1.Manager.
+
+use std::collections::BTreeMap;
+use std::os::fd::AsFd;
+
+use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, Shutdown, Whom};
+use ashlar_control::status::Unit;
+use zbus::{OwnedObjectPath, Variant};
+
+use super::service::real_of;
+use super::unit::{bytes_of, file_state};
+use super::{Call, Caller, Interface, Method, Property, emits, fixed, manages, object, reads, silent, text, texts};
+use crate::cgroup::{Group, command_line};
+use crate::fault::{self, Fault};
+use crate::glob;
+use crate::path;
+use crate::transient;
+use crate::wire::Body;
+use crate::world::{MachineView, World};
+
+/// What runs here has the interfaces of this version of systemd. Programs read the number in front.
+const VERSION: &str = "257.13-ashlar";
+
+pub static INTERFACE: Interface<MachineView> = Interface {
+    name: "org.freedesktop.systemd1.Manager",
+    properties: &[PROPERTIES],
+    methods: METHODS,
+    signals: &[
+        ("UnitNew", "so"),
+        ("UnitRemoved", "so"),
+        ("JobNew", "uos"),
+        ("JobRemoved", "uoss"),
+        ("StartupFinished", "tttttt"),
+        ("UnitFilesChanged", ""),
+        ("Reloading", "b"),
+    ],
+};
+
+/// What systemctl log-level reads. PID 1 says what there is to say; it has no levels.
+pub static LOG_CONTROL: Interface<()> = Interface {
+    name: "org.freedesktop.LogControl1",
+    properties: &[&[
+        fixed("LogLevel", "s", |_| text("info")),
+        fixed("LogTarget", "s", |_| text("journal-or-kmsg")),
+        fixed("SyslogIdentifier", "s", |_| text("systemd")),
+    ]],
+    methods: &[],
+    signals: &[],
+};
+
+static PROPERTIES: &[Property<MachineView>] = &[
+    fixed("Version", "s", |_| text(VERSION)),
+    fixed("Features", "s", |_| text("+SECCOMP +BLKID +KMOD default-hierarchy=unified")),
+    fixed("Virtualization", "s", |_| text("")),
+    fixed("ConfidentialVirtualization", "s", |_| text("")),
+    fixed("Architecture", "s", |_| text(if cfg!(target_arch = "aarch64") { "arm64" } else { "x86-64" })),
+    fixed("Tainted", "s", |_| text("")),
+    fixed("FirmwareTimestamp", "t", |_| Variant::U64(0)),
+    fixed("FirmwareTimestampMonotonic", "t", |_| Variant::U64(0)),
+    fixed("LoaderTimestamp", "t", |_| Variant::U64(0)),
+    fixed("LoaderTimestampMonotonic", "t", |_| Variant::U64(0)),
+    fixed("KernelTimestamp", "t", |_| Variant::U64(real_of(0))),
+    fixed("KernelTimestampMonotonic", "t", |_| Variant::U64(0)),
+    fixed("InitRDTimestamp", "t", |view| Variant::U64(real(view.machine.boot_usec))),
+    fixed("InitRDTimestampMonotonic", "t", |view| Variant::U64(view.machine.boot_usec)),
+    fixed("UserspaceTimestamp", "t", |view| Variant::U64(real(view.machine.init_usec))),
+    fixed("UserspaceTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
+    fixed("FinishTimestamp", "t", |view| Variant::U64(real(finish(view)))),
+    fixed("FinishTimestampMonotonic", "t", |view| Variant::U64(finish(view))),
+    fixed("UnitsLoadStartTimestamp", "t", |view| Variant::U64(real(view.machine.init_usec))),
+    fixed("UnitsLoadStartTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
+    fixed("UnitsLoadFinishTimestamp", "t", |view| Variant::U64(real(view.machine.init_usec))),
+    fixed("UnitsLoadFinishTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
+    silent("NNames", "u", |view| Variant::U32(view.units)),
+    emits("NFailedUnits", "u", |view| Variant::U32(view.failed)),
+    silent("NJobs", "u", |view| Variant::U32(view.jobs)),
+    silent("NInstalledJobs", "u", |view| Variant::U32(view.jobs)),
+    silent("NFailedJobs", "u", |_| Variant::U32(0)),
+    silent("Progress", "d", |view| Variant::F64(if finish(view) == 0 { 0.5 } else { 1.0 })),
+    silent("Environment", "as", |view| texts(&view.environment)),
+    fixed("ConfirmSpawn", "b", |_| Variant::Bool(false)),
+    fixed("ShowStatus", "b", |_| Variant::Bool(false)),
+    fixed("UnitPath", "as", |_| texts(["/usr/lib/ashlar/units"])),
+    fixed("DefaultStandardOutput", "s", |_| text("journal")),
+    fixed("DefaultStandardError", "s", |_| text("inherit")),
+    fixed("WatchdogDevice", "s", |_| text("")),
+    fixed("RuntimeWatchdogUSec", "t", |_| Variant::U64(0)),
+    fixed("RebootWatchdogUSec", "t", |_| Variant::U64(0)),
+    fixed("KExecWatchdogUSec", "t", |_| Variant::U64(0)),
+    fixed("ServiceWatchdogs", "b", |_| Variant::Bool(true)),
+    silent("ControlGroup", "s", |_| text("")),
+    silent("SystemState", "s", |view| text(&view.machine.state)),
+    silent("ExitCode", "y", |_| Variant::U8(0)),
+    fixed("DefaultTimerAccuracyUSec", "t", |_| Variant::U64(0)),
+    fixed("DefaultTimeoutStartUSec", "t", |_| Variant::U64(90_000_000)),
+    fixed("DefaultTimeoutStopUSec", "t", |_| Variant::U64(90_000_000)),
+    fixed("DefaultRestartUSec", "t", |_| Variant::U64(100_000)),
+    fixed("DefaultStartLimitIntervalUSec", "t", |_| Variant::U64(10_000_000)),
+    fixed("DefaultStartLimitBurst", "u", |_| Variant::U32(5)),
+    fixed("DefaultOOMPolicy", "s", |_| text("stop")),
+    fixed("DefaultTasksMax", "t", |_| Variant::U64(u64::MAX)),
+    fixed("DefaultMemoryAccounting", "b", |_| Variant::Bool(true)),
+    fixed("DefaultTasksAccounting", "b", |_| Variant::Bool(true)),
+    fixed("DefaultCPUAccounting", "b", |_| Variant::Bool(true)),
+    fixed("DefaultIOAccounting", "b", |_| Variant::Bool(true)),
+    fixed("DefaultIPAccounting", "b", |_| Variant::Bool(false)),
+];
+
+fn real(monotonic: u64) -> u64 {
+    if monotonic == 0 { 0 } else { real_of(monotonic) }
+}
+
+fn finish(view: &MachineView) -> u64 {
+    match view.machine.userspace_usec {
+        0 => 0,
+        span => view.machine.boot_usec + span,
+    }
+}
+
+static METHODS: &[Method] = &[
+    manages("StartUnit", "ss", "o", |world, call| job(world, call, JobKind::Start)),
+    manages("StartUnitWithFlags", "sst", "o", |world, call| {
+        let (name, mode, _): (String, String, u64) = call.arguments()?;
+        enqueue(world, &name, JobKind::Start, mode_of(&mode)?)
+    }),
+    manages("StartUnitReplace", "sss", "o", |world, call| {
+        let (_, name, mode): (String, String, String) = call.arguments()?;
+        enqueue(world, &name, JobKind::Start, mode_of(&mode)?)
+    }),
+    manages("StopUnit", "ss", "o", |world, call| job(world, call, JobKind::Stop)),
+    manages("ReloadUnit", "ss", "o", |world, call| job(world, call, JobKind::Reload)),
+    manages("RestartUnit", "ss", "o", |world, call| job(world, call, JobKind::Restart)),
+    manages("TryRestartUnit", "ss", "o", |world, call| job(world, call, JobKind::TryRestart)),
+    manages("ReloadOrRestartUnit", "ss", "o", |world, call| job(world, call, JobKind::ReloadOrRestart)),
+    manages("ReloadOrTryRestartUnit", "ss", "o", |world, call| job(world, call, JobKind::TryReloadOrRestart)),
+    reads("GetUnit", "s", "o", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        let unit = world.unit(&name).ok_or_else(|| Fault::not_loaded(&name))?;
+        Ok(path_of(&unit.name))
+    }),
+    reads("LoadUnit", "s", "o", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        valid(&name)?;
+        Ok(path_of(world.resolve(&name)))
+    }),
+    reads("GetUnitByPID", "u", "o", |world, call| {
+        let (pid,): (u32,) = call.arguments()?;
+        let unit = unit_of(world, if pid == 0 { call.caller.pid } else { pid })?;
+        Ok(path_of(&unit.name))
+    }),
+    reads("GetUnitByPIDFD", "h", "osay", by_pidfd),
+    reads("GetUnitByInvocationID", "ay", "o", |world, call| {
+        let (id,): (Vec<u8>,) = call.arguments()?;
+        let digits: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
+        let missing = || {
+            Fault::new(
+                fault::NO_UNIT_FOR_INVOCATION,
+                format!("No unit with the specified invocation ID {digits} known."),
+            )
+        };
+        world.unit_of_invocation(&digits).ok_or_else(missing)?;
+        Ok(path_of(&digits))
+    }),
+    reads("GetUnitByControlGroup", "s", "o", |world, call| {
+        let (group,): (String,) = call.arguments()?;
+        let fits = |unit: &&std::rc::Rc<Unit>| {
+            let own = &unit.control_group;
+            !own.is_empty() && (group == *own || group.starts_with(&format!("{own}/")))
+        };
+        let unit = world.units().filter(fits).max_by_key(|unit| unit.control_group.len());
+        let missing = || {
+            Fault::new(
+                fault::NO_SUCH_UNIT,
+                format!("Control group '{group}' is not valid or not managed by this instance"),
+            )
+        };
+        Ok(path_of(&unit.ok_or_else(missing)?.name))
+    }),
+    reads("GetUnitProcesses", "s", "a(sus)", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        processes(world, &name)
+    }),
+    reads("ListUnits", "", LISTED, |world, _| Ok(list(world, |_| true))),
+    reads("ListUnitsFiltered", "as", LISTED, |world, call| {
+        let (states,): (Vec<String>,) = call.arguments()?;
+        Ok(list(world, |unit| in_state(unit, &states)))
+    }),
+    reads("ListUnitsByPatterns", "asas", LISTED, |world, call| {
+        let (states, patterns): (Vec<String>, Vec<String>) = call.arguments()?;
+        let fits = |unit: &Unit| {
+            let names = [&unit.name].into_iter().chain(&unit.aliases);
+            patterns.is_empty() || names.into_iter().any(|name| patterns.iter().any(|p| glob::fits(p, name)))
+        };
+        Ok(list(world, |unit| in_state(unit, &states) && fits(unit)))
+    }),
+    reads("ListUnitsByNames", "as", LISTED, |world, call| {
+        let (names,): (Vec<String>,) = call.arguments()?;
+        let mut rows = Vec::new();
+        for name in names {
+            valid(&name)?;
+            let status = std::rc::Rc::clone(&world.view(&name).status);
+            rows.push(row(world, &status));
+        }
+        Ok(Body::of(&(rows,)))
+    }),
+    reads("ListUnitFiles", "", "a(ss)", |world, _| Ok(files(world, &[], &[]))),
+    reads("ListUnitFilesByPatterns", "asas", "a(ss)", |world, call| {
+        let (states, patterns): (Vec<String>, Vec<String>) = call.arguments()?;
+        Ok(files(world, &states, &patterns))
+    }),
+    reads("GetUnitFileState", "s", "s", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        valid(&name)?;
+        let view = world.view(&name);
+        match file_state(&view) {
+            "" => Err(Fault::new(fault::FILE_NOT_FOUND, format!("No such file or directory: {name}"))),
+            _ if view.status.name != name => Ok(Body::of(&("alias",))),
+            state => Ok(Body::of(&(state,))),
+        }
+    }),
+    reads("GetUnitFileLinks", "sb", "as", |_, _| Ok(Body::of(&(Vec::<String>::new(),)))),
+    reads("GetDefaultTarget", "", "s", |world, _| Ok(Body::of(&(world.resolve("default.target").to_owned(),)))),
+    manages("EnableUnitFiles", "asbb", "ba(sss)", |world, call| {
+        let (names, ..): (Vec<String>, bool, bool) = call.arguments()?;
+        enable(world, &names)
+    }),
+    manages("DisableUnitFiles", "asb", "a(sss)", |world, call| {
+        let (names, _): (Vec<String>, bool) = call.arguments()?;
+        known_files(world, &names)?;
+        Ok(Body::of(&(Vec::<(String, String, String)>::new(),)))
+    }),
+    manages("DisableUnitFilesWithFlagsAndInstallInfo", "ast", "ba(sss)", |world, call| {
+        let (names, _): (Vec<String>, u64) = call.arguments()?;
+        known_files(world, &names)?;
+        Ok(Body::of(&(true, Vec::<(String, String, String)>::new())))
+    }),
+    reads("ListJobs", "", "a(usssoo)", |world, _| {
+        let row = |job: &ashlar_control::status::Job| {
+            let paths = (object(path::job(job.id)), object(path::unit(&job.unit)));
+            (job.id, job.unit.clone(), job.kind.clone(), job.state.clone(), paths.0, paths.1)
+        };
+        Ok(Body::of(&(world.jobs().map(row).collect::<Vec<_>>(),)))
+    }),
+    reads("GetJob", "u", "o", |world, call| {
+        let (id,): (u32,) = call.arguments()?;
+        let missing = || Fault::new(fault::NO_SUCH_JOB, format!("Job {id} does not exist."));
+        world.job(id).ok_or_else(missing)?;
+        Ok(Body::of(&(object(path::job(id)),)))
+    }),
+    manages("CancelJob", "u", "", |world, call| {
+        let (id,): (u32,) = call.arguments()?;
+        done(world, &Ask::CancelJob { id })
+    }),
+    manages("ClearJobs", "", "", |world, _| {
+        let ids: Vec<u32> = world.jobs().map(|job| job.id).collect();
+        for id in ids {
+            // Others end with the ones before.
+            let _ = world.act(&Ask::CancelJob { id }, &[]);
+        }
+        Ok(Body::empty())
+    }),
+    manages("KillUnit", "ssi", "", |world, call| {
+        let (name, whom, signal): (String, String, i32) = call.arguments()?;
+        kill(world, &name, &whom, signal)
+    }),
+    manages("QueueSignalUnit", "ssii", "", |world, call| {
+        let (name, whom, signal, _): (String, String, i32, i32) = call.arguments()?;
+        kill(world, &name, &whom, signal)
+    }),
+    manages("ResetFailed", "", "", |world, _| reset_failed(world, "")),
+    manages("ResetFailedUnit", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        reset_failed(world, &name)
+    }),
+    reads("RefUnit", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        hold(world, call.caller, &name, true)
+    }),
+    reads("UnrefUnit", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        hold(world, call.caller, &name, false)
+    }),
+    manages("AttachProcessesToUnit", "ssau", "", |world, call| {
+        let (name, below, processes): (String, String, Vec<u32>) = call.arguments()?;
+        attach(world, &name, &below, processes)
+    }),
+    manages("FreezeUnit", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        freeze(world, &name, true)
+    }),
+    manages("ThawUnit", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        freeze(world, &name, false)
+    }),
+    manages("CleanUnit", "sas", "", |_, _| Err(Fault::new(fault::NOTHING_TO_CLEAN, "No matching resources found."))),
+    manages("AbandonScope", "s", "", |world, call| {
+        let (name,): (String,) = call.arguments()?;
+        abandon(world, &name)
+    }),
+    manages("StartTransientUnit", "ssa(sv)a(sa(sv))", "o", transient::start),
+    manages("SetUnitProperties", "sba(sv)", "", |world, call| {
+        let (name, _, properties): (String, bool, Vec<(String, Variant<'_>)>) =
+            call.message.body.borrow().ok_or_else(|| Fault::invalid("the properties cannot be read"))?;
+        set_properties(world, &name, &properties)
+    }),
+    reads("Subscribe", "", "", |world, call| match world.subscribers.insert(call.caller.peer.clone()) {
+        true => Ok(Body::empty()),
+        false => Err(Fault::new(fault::ALREADY_SUBSCRIBED, "Client is already subscribed.")),
+    }),
+    reads("Unsubscribe", "", "", |world, call| match world.subscribers.remove(&call.caller.peer) {
+        true => Ok(Body::empty()),
+        false => Err(Fault::new(fault::NOT_SUBSCRIBED, "Client is not subscribed.")),
+    }),
+    manages("Reload", "", "", |world, _| {
+        // Units of the image do not change while it runs, and those that were made have no files.
+        world.tell("Reloading", &(true,));
+        world.tell("Reloading", &(false,));
+        Ok(Body::empty())
+    }),
+    manages("Reexecute", "", "", |world, _| {
+        world.tell("Reloading", &(true,));
+        done(world, &Ask::Reexecute {})?;
+        world.tell("Reloading", &(false,));
+        Ok(Body::empty())
+    }),
+    reads("Dump", "", "s", |world, _| Ok(Body::of(&(dump(world, &[]),)))),
+    reads("DumpUnitsMatchingPatterns", "as", "s", |world, call| {
+        let (patterns,): (Vec<String>,) = call.arguments()?;
+        Ok(Body::of(&(dump(world, &patterns),)))
+    }),
+    manages("SetEnvironment", "as", "", |world, call| {
+        let (set,): (Vec<String>,) = call.arguments()?;
+        change_environment(world, &[], &set)
+    }),
+    manages("UnsetEnvironment", "as", "", |world, call| {
+        let (unset,): (Vec<String>,) = call.arguments()?;
+        change_environment(world, &unset, &[])
+    }),
+    manages("UnsetAndSetEnvironment", "asas", "", |world, call| {
+        let (unset, set): (Vec<String>, Vec<String>) = call.arguments()?;
+        change_environment(world, &unset, &set)
+    }),
+    manages("Reboot", "", "", |world, _| done(world, &Ask::Shutdown { how: Shutdown::Reboot })),
+    manages("PowerOff", "", "", |world, _| done(world, &Ask::Shutdown { how: Shutdown::Poweroff })),
+    manages("Halt", "", "", |world, _| done(world, &Ask::Shutdown { how: Shutdown::Halt })),
+    manages("KExec", "", "", |world, _| done(world, &Ask::Shutdown { how: Shutdown::Kexec })),
+    manages("Exit", "", "", |_, _| Err(not_here("Exit is for user managers and containers: power off or reboot."))),
+    manages("SetExitCode", "y", "", |_, _| Err(not_here("SetExitCode is for user managers and containers."))),
+    manages("SoftReboot", "s", "", |_, _| Err(not_here("A soft reboot has no root to go to: reboot."))),
+    manages("SwitchRoot", "ss", "", |_, _| Err(not_here("The root of this machine is fixed when it boots."))),
+];
+
+const LISTED: &str = "a(ssssssouso)";
+
+fn not_here(why: &str) -> Fault {
+    Fault::new(fault::NOT_SUPPORTED, why)
+}
+
+fn path_of(name: &str) -> Body {
+    Body::of(&(object(path::unit(name)),))
+}
+
+fn done(world: &mut World, ask: &Ask) -> Result<Body, Fault> {
+    world.act(ask, &[])?;
+    Ok(Body::empty())
+}
+
+/// A name that a unit could have.
+pub fn valid(name: &str) -> Result<(), Fault> {
+    match path::is_unit_name(name) {
+        true => Ok(()),
+        false => Err(Fault::invalid(format!("Unit name {name} is not valid."))),
+    }
+}
+
+/// A job's mode by its word.
+pub fn mode_of(word: &str) -> Result<JobMode, Fault> {
+    // A start by a trigger is a start, as far as it is one.
+    let word = if word == "triggering" { "replace" } else { word };
+    let mode = serde_json::from_value(serde_json::Value::from(word));
+    mode.map_err(|_| Fault::invalid(format!("Job mode {word} invalid")))
+}
+
+fn job(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Fault> {
+    let (name, mode): (String, String) = call.arguments()?;
+    let mode = mode_of(&mode)?;
+    valid(&name)?;
+    if kind == JobKind::Stop && world.unit(&name).is_none() {
+        return Err(Fault::not_loaded(&name));
+    }
+    enqueue(world, &name, kind, mode)
+}
+
+/// Queues a job and answers with its path.
+pub fn enqueue(world: &mut World, name: &str, job: JobKind, mode: JobMode) -> Result<Body, Fault> {
+    let isolates = mode == JobMode::Isolate;
+    if isolates && !name.ends_with(".target") {
+        let text = format!("Operation refused, unit {name} may not be isolated.");
+        return Err(Fault::new("org.freedesktop.systemd1.NoIsolation", text));
+    }
+    let ask = Ask::Enqueue { unit: name.to_owned(), job, mode, wait: false };
+    job_reply(world.act(&ask, &[])?)
+}
+
+/// The path of a job that was queued.
+pub fn job_reply(reply: Reply) -> Result<Body, Fault> {
+    match reply {
+        Reply::Job { job, .. } => Ok(Body::of(&(object(path::job(job.id)),))),
+        other => Err(Fault::new(fault::FAILED, format!("PID 1 answers strangely: {other:?}"))),
+    }
+}
+
+fn unit_of(world: &mut World, pid: u32) -> Result<Unit, Fault> {
+    match world.ask(&Ask::GetUnitByProcess { pid }) {
+        Ok(Reply::Unit { unit }) => Ok(*unit),
+        _ => Err(Fault::new(fault::NO_UNIT_FOR_PID, format!("PID {pid} does not belong to any loaded unit."))),
+    }
+}
+
+fn by_pidfd(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
+    let (fd,): (zbus::Fd<'_>,) = call.message.body.borrow().ok_or_else(|| Fault::invalid("no process descriptor"))?;
+    let pid = pid_of(&fd)?;
+    let unit = unit_of(world, pid)?;
+    Ok(Body::of(&(object(path::unit(&unit.name)), &unit.name, bytes_of(&unit.invocation_id))))
+}
+
+/// The process of a descriptor that stands for one.
+pub fn pid_of(fd: &impl AsFd) -> Result<u32, Fault> {
+    use std::os::fd::AsRawFd;
+    let number = fd.as_fd().as_raw_fd();
+    let text = std::fs::read_to_string(format!("/proc/self/fdinfo/{number}")).unwrap_or_default();
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:")?.trim().parse::<i64>().ok());
+    let pid = pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid != 0);
+    pid.ok_or_else(|| Fault::invalid("the descriptor stands for no process that is there"))
+}
+
+/// Processes of a unit's control group.
+pub fn processes(world: &mut World, name: &str) -> Result<Body, Fault> {
+    valid(name)?;
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?;
+    let found = Group::new(&unit.control_group).processes();
+    let rows: Vec<(String, u32, String)> =
+        found.into_iter().map(|(group, pid)| (group, pid, command_line(pid))).collect();
+    Ok(Body::of(&(rows,)))
+}
+
+/// One row of a list of units.
+type Row = (String, String, String, String, String, String, OwnedObjectPath, u32, String, OwnedObjectPath);
+
+fn row(world: &World, unit: &Unit) -> Row {
+    let job = world.jobs().find(|job| job.unit == unit.name);
+    let (id, kind, job_path) = match job {
+        Some(job) => (job.id, job.kind.clone(), path::job(job.id)),
+        None => (0, String::new(), "/".to_owned()),
+    };
+    let [name, description, load, active, sub] =
+        [&unit.name, &unit.description, &unit.load, &unit.active, &unit.sub].map(Clone::clone);
+    let path = object(path::unit(&name));
+    (name, description, load, active, sub, String::new(), path, id, kind, object(job_path))
+}
+
+fn list(world: &World, fits: impl Fn(&Unit) -> bool) -> Body {
+    let rows: Vec<Row> = world.units().filter(|unit| fits(unit)).map(|unit| row(world, unit)).collect();
+    Body::of(&(rows,))
+}
+
+fn in_state(unit: &Unit, states: &[String]) -> bool {
+    states.is_empty() || states.iter().any(|state| [&unit.load, &unit.active, &unit.sub].contains(&state))
+}
+
+fn files(world: &mut World, states: &[String], patterns: &[String]) -> Body {
+    let mut rows: BTreeMap<String, String> = BTreeMap::new();
+    let names: Vec<String> = world.units().map(|unit| unit.name.clone()).collect();
+    for name in names {
+        let view = world.view(&name);
+        let state = file_state(&view);
+        if !state.is_empty() && state != "transient" {
+            rows.insert(name, state.to_owned());
+        }
+    }
+    rows.extend(world.aliases().map(|(alias, _)| (alias.clone(), "alias".to_owned())));
+    let wanted = |(name, state): &(String, String)| {
+        (states.is_empty() || states.contains(state))
+            && (patterns.is_empty() || patterns.iter().any(|pattern| glob::fits(pattern, name)))
+    };
+    let rows = rows.into_iter().filter(wanted).map(|(name, state)| (format!("/usr/lib/ashlar/units/{name}"), state));
+    Body::of(&(rows.collect::<Vec<_>>(),))
+}
+
+fn known_files(world: &World, names: &[String]) -> Result<(), Fault> {
+    for name in names {
+        valid(name)?;
+        if world.unit(name).is_none() {
+            return Err(Fault::new(fault::FILE_NOT_FOUND, format!("Unit file {name} does not exist.")));
+        }
+    }
+    Ok(())
+}
+
+/// What is in the image is started as the image says: there is nothing to change, and that is what is answered.
+fn enable(world: &mut World, names: &[String]) -> Result<Body, Fault> {
+    known_files(world, names)?;
+    Ok(Body::of(&(true, Vec::<(String, String, String)>::new())))
+}
+
+pub fn kill(world: &mut World, name: &str, whom: &str, signal: i32) -> Result<Body, Fault> {
+    let whom = match whom.strip_suffix("-fail").unwrap_or(whom) {
+        "" | "all" | "cgroup" => Whom::All,
+        "main" => Whom::Main,
+        "control" => Whom::Control,
+        other => return Err(Fault::invalid(format!("Invalid who argument: {other}"))),
+    };
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    done(world, &Ask::Kill { unit, signal, whom })
+}
+
+pub fn reset_failed(world: &mut World, name: &str) -> Result<Body, Fault> {
+    if !name.is_empty() && world.unit(name).is_none() {
+        return Err(Fault::not_loaded(name));
+    }
+    done(world, &Ask::ResetFailed { unit: name.to_owned() })
+}
+
+/// Keeps a unit for a caller, until it lets go or is gone.
+pub fn hold(world: &mut World, caller: &Caller, name: &str, held: bool) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    let holds = world.holds.entry(caller.peer.clone()).or_default();
+    match (held, holds.iter().position(|one| *one == unit)) {
+        (true, _) => holds.push(unit.clone()),
+        (false, Some(at)) => drop(holds.remove(at)),
+        (false, None) => {
+            return Err(Fault::new(fault::NOT_REFERENCED, "Unit has not been referenced yet."));
+        }
+    }
+    done(world, &Ask::Hold { unit, held })
+}
+
+pub fn freeze(world: &mut World, name: &str, frozen: bool) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?;
+    if unit.active != "active" {
+        return Err(Fault::new(fault::UNIT_INACTIVE, "Unit is not active"));
+    }
+    let unit = unit.name.clone();
+    done(world, &Ask::Freeze { unit, frozen })
+}
+
+pub fn abandon(world: &mut World, name: &str) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?;
+    if unit.active != "active" {
+        return Err(Fault::new(fault::SCOPE_NOT_RUNNING, format!("Scope {name} is not running, cannot abandon.")));
+    }
+    let unit = unit.name.clone();
+    done(world, &Ask::Abandon { unit })
+}
+
+pub fn attach(world: &mut World, name: &str, subgroup: &str, processes: Vec<u32>) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    done(world, &Ask::Attach { unit, subgroup: subgroup.to_owned(), processes })
+}
+
+pub fn set_properties(world: &mut World, name: &str, properties: &[(String, Variant<'_>)]) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    let resources = transient::resources(properties)?;
+    let answer = done(world, &Ask::SetResources { unit: unit.clone(), resources });
+    world.forget_settings(&unit);
+    answer
+}
+
+fn change_environment(world: &mut World, unset: &[String], set: &[String]) -> Result<Body, Fault> {
+    for entry in set {
+        let (key, value) = entry.split_once('=').ok_or_else(|| Fault::invalid("Invalid environment assignments"))?;
+        world.environment.insert(key.to_owned(), value.to_owned());
+    }
+    for entry in unset {
+        world.environment.remove(entry.split_once('=').map_or(entry.as_str(), |(key, _)| key));
+    }
+    Ok(Body::empty())
+}
+
+fn dump(world: &World, patterns: &[String]) -> String {
+    let fits = |unit: &&std::rc::Rc<Unit>| patterns.is_empty() || patterns.iter().any(|p| glob::fits(p, &unit.name));
+    let line = |unit: &std::rc::Rc<Unit>| {
+        format!(
+            "-> Unit {}:\n\tDescription: {}\n\tUnit Active State: {}\n\tUnit Sub State: {}\n\tCGroup: {}\n",
+            unit.name, unit.description, unit.active, unit.sub, unit.control_group
+        )
+    };
+    format!("Manager: {VERSION}\n") + &world.units().filter(fits).map(line).collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn properties_have_the_types_that_are_said() {
+        for property in INTERFACE.properties.iter().copied().flatten() {
+            let value = (property.get)(&MachineView::default());
+            assert_eq!(value.value_signature().to_string(), property.signature, "{}", property.name);
+        }
+    }
+
+    #[test]
+    fn modes() {
+        assert_eq!(mode_of("replace"), Ok(JobMode::Replace));
+        assert_eq!(mode_of("replace-irreversibly"), Ok(JobMode::ReplaceIrreversibly));
+        assert_eq!(mode_of("x").unwrap_err().text, "Job mode x invalid");
+    }
+}

@@ -1,0 +1,296 @@
+//! org.freedesktop.systemd1.Unit: what all kinds of units have.
+
+use ashlar_config::unit::Body as Kind;
+use ashlar_control::message::{JobKind, JobMode};
+use ashlar_control::status::Stamp;
+use zbus::Variant;
+
+use super::manager::{self, enqueue, mode_of};
+use super::{Call, Interface, Property, emits, fixed, manages, none_of, object, reads, silent, text, texts};
+use crate::cgroup::NONE;
+use crate::fault::{self, Fault};
+use crate::path;
+use crate::wire::Body;
+use crate::world::{UnitView, World};
+
+/// Where the image has its units.
+const UNITS: &str = "/usr/lib/ashlar/units";
+
+pub static INTERFACE: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Unit",
+    properties: &[STATE, TIMES, EDGES, OTHERS],
+    methods: &[
+        manages("Start", "s", "o", |world, call| job(world, call, JobKind::Start)),
+        manages("Stop", "s", "o", |world, call| job(world, call, JobKind::Stop)),
+        manages("Reload", "s", "o", |world, call| job(world, call, JobKind::Reload)),
+        manages("Restart", "s", "o", |world, call| job(world, call, JobKind::Restart)),
+        manages("TryRestart", "s", "o", |world, call| job(world, call, JobKind::TryRestart)),
+        manages("ReloadOrRestart", "s", "o", |world, call| job(world, call, JobKind::ReloadOrRestart)),
+        manages("ReloadOrTryRestart", "s", "o", |world, call| job(world, call, JobKind::TryReloadOrRestart)),
+        manages("Kill", "si", "", |world, call| {
+            let (whom, signal): (String, i32) = call.arguments()?;
+            manager::kill(world, call.unit(), &whom, signal)
+        }),
+        manages("QueueSignal", "sii", "", |world, call| {
+            let (whom, signal, _): (String, i32, i32) = call.arguments()?;
+            manager::kill(world, call.unit(), &whom, signal)
+        }),
+        manages("ResetFailed", "", "", |world, call| manager::reset_failed(world, call.unit())),
+        manages("SetProperties", "ba(sv)", "", |world, call| {
+            let (_, properties): (bool, Vec<(String, Variant<'_>)>) =
+                call.message.body.borrow().ok_or_else(|| Fault::invalid("the properties cannot be read"))?;
+            manager::set_properties(world, call.unit(), &properties)
+        }),
+        reads("Ref", "", "", |world, call| manager::hold(world, call.caller, call.unit(), true)),
+        reads("Unref", "", "", |world, call| manager::hold(world, call.caller, call.unit(), false)),
+        manages("Clean", "as", "", |_, _| Err(Fault::new(fault::NOTHING_TO_CLEAN, "No matching resources found."))),
+        manages("Freeze", "", "", |world, call| manager::freeze(world, call.unit(), true)),
+        manages("Thaw", "", "", |world, call| manager::freeze(world, call.unit(), false)),
+    ],
+    signals: &[],
+};
+
+fn job(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Fault> {
+    let (mode,): (String,) = call.arguments()?;
+    let mode: JobMode = mode_of(&mode)?;
+    enqueue(world, call.unit(), kind, mode)
+}
+
+/// The property `Job`.
+pub fn job_property(id: u32) -> Variant<'static> {
+    let path = if id == 0 { "/".to_owned() } else { path::job(id) };
+    Variant::new((id, object(path)))
+}
+
+macro_rules! stamps {
+    ($($real:literal $monotonic:literal = $get:expr;)*) => {
+        [$(
+            emits($real, "t", |unit: &UnitView| { let get: fn(&UnitView) -> Stamp = $get; Variant::U64(get(unit).real) }),
+            emits($monotonic, "t", |unit: &UnitView| {
+                let get: fn(&UnitView) -> Stamp = $get;
+                Variant::U64(get(unit).monotonic)
+            }),
+        )*]
+    };
+}
+
+macro_rules! edges {
+    ($($name:literal)*) => { [$(silent($name, "as", |unit: &UnitView| texts(unit.edges($name))),)*] };
+}
+
+const fn no(name: &'static str) -> Property<UnitView> {
+    fixed(name, "b", |_| Variant::Bool(false))
+}
+
+const fn yes(name: &'static str) -> Property<UnitView> {
+    fixed(name, "b", |_| Variant::Bool(true))
+}
+
+const fn never(name: &'static str) -> Property<UnitView> {
+    fixed(name, "as", |_| none_of("s"))
+}
+
+static STATE: &[Property<UnitView>] = &[
+    fixed("Id", "s", |unit: &UnitView| text(&unit.status.name)),
+    silent("Names", "as", |unit| texts([&unit.status.name].into_iter().chain(&unit.status.aliases))),
+    fixed("Following", "s", |_| text("")),
+    fixed("Description", "s", |unit| text(&unit.status.description)),
+    fixed("Documentation", "as", |unit| texts(&unit.settings.documentation)),
+    fixed("LoadState", "s", |unit| text(&unit.status.load)),
+    emits("ActiveState", "s", |unit| text(&unit.status.active)),
+    emits("SubState", "s", |unit| text(&unit.status.sub)),
+    emits("FreezerState", "s", |unit| text(if unit.group().is_frozen() { "frozen" } else { "running" })),
+    fixed("FragmentPath", "s", |unit| text(fragment(unit))),
+    fixed("SourcePath", "s", |_| text("")),
+    fixed("DropInPaths", "as", |_| none_of("s")),
+    fixed("UnitFileState", "s", |unit| text(file_state(unit))),
+    fixed("UnitFilePreset", "s", |unit| text(if fragment(unit).is_empty() { "" } else { "enabled" })),
+    silent("Job", "(uo)", |unit| job_property(unit.job)),
+    fixed("LoadError", "(ss)", load_error),
+    emits("InvocationID", "ay", |unit| Variant::new(bytes_of(&unit.status.invocation_id))),
+    fixed("Transient", "b", |unit| Variant::Bool(unit.status.transient)),
+    fixed("Perpetual", "b", |unit| Variant::Bool(is_perpetual(&unit.status.name))),
+    fixed("CanStart", "b", |unit| Variant::Bool(unit.status.load == "loaded")),
+    fixed("CanStop", "b", |unit| Variant::Bool(unit.status.load == "loaded" && !is_perpetual(&unit.status.name))),
+    fixed("CanReload", "b", |unit| Variant::Bool(can_reload(unit))),
+    fixed("CanIsolate", "b", |unit| Variant::Bool(unit.status.name.ends_with(".target"))),
+    fixed("CanFreeze", "b", |unit| Variant::Bool(has_group(unit))),
+    fixed("CanLiveMount", "b", |_| Variant::Bool(false)),
+    fixed("CanClean", "as", |_| none_of("s")),
+    emits("ConditionResult", "b", |unit| Variant::Bool(unit.status.condition)),
+    emits("AssertResult", "b", |_| Variant::Bool(true)),
+    silent("Conditions", "a(sbbsi)", conditions),
+    silent("Asserts", "a(sbbsi)", |_| none_of("(sbbsi)")),
+    fixed("CollectMode", "s", |unit| {
+        text(if unit.settings.collect_failed { "inactive-or-failed" } else { "inactive" })
+    }),
+    fixed("OnSuccessJobMode", "s", |_| text("fail")),
+    fixed("OnFailureJobMode", "s", |_| text("replace")),
+    fixed("JobTimeoutUSec", "t", |_| Variant::U64(NONE)),
+    fixed("JobRunningTimeoutUSec", "t", |_| Variant::U64(NONE)),
+    fixed("JobTimeoutAction", "s", |_| text("none")),
+    fixed("JobTimeoutRebootArgument", "s", |_| text("")),
+    fixed("FailureAction", "s", |_| text("none")),
+    fixed("FailureActionExitStatus", "i", |_| Variant::I32(-1)),
+    fixed("SuccessAction", "s", |_| text("none")),
+    fixed("SuccessActionExitStatus", "i", |_| Variant::I32(-1)),
+    fixed("RebootArgument", "s", |_| text("")),
+    fixed("StartLimitIntervalUSec", "t", |unit| Variant::U64(start_limit(unit).0)),
+    fixed("StartLimitBurst", "u", |unit| Variant::U32(start_limit(unit).1)),
+    fixed("StartLimitAction", "s", |_| text("none")),
+    silent("Refs", "as", |_| none_of("s")),
+    fixed("ActivationDetails", "a(ss)", |_| none_of("(ss)")),
+    fixed("RequiresMountsFor", "as", |_| none_of("s")),
+    fixed("WantsMountsFor", "as", |_| none_of("s")),
+];
+
+static TIMES: &[Property<UnitView>] = &stamps! {
+            "StateChangeTimestamp" "StateChangeTimestampMonotonic" = |unit| unit.status.changes.state;
+            "InactiveExitTimestamp" "InactiveExitTimestampMonotonic" = |unit| unit.status.changes.inactive_exit;
+            "ActiveEnterTimestamp" "ActiveEnterTimestampMonotonic" = |unit| unit.status.changes.active_enter;
+            "ActiveExitTimestamp" "ActiveExitTimestampMonotonic" = |unit| unit.status.changes.active_exit;
+            "InactiveEnterTimestamp" "InactiveEnterTimestampMonotonic" = |unit| unit.status.changes.inactive_enter;
+            "ConditionTimestamp" "ConditionTimestampMonotonic" = |unit| unit.status.changes.condition;
+            "AssertTimestamp" "AssertTimestampMonotonic" = |_| Stamp::default();
+};
+
+static EDGES: &[Property<UnitView>] = &edges! {
+                "Requires" "Wants" "BindsTo" "PartOf" "RequiredBy" "WantedBy" "BoundBy" "ConsistsOf" "Conflicts"
+                "Before" "After"
+};
+
+static OTHERS: &[Property<UnitView>] = &[
+    silent("ConflictedBy", "as", |unit: &UnitView| texts(unit.edges("Conflicts"))),
+    silent("TriggeredBy", "as", |unit| texts(unit.edges("TriggeredBy"))),
+    silent("Triggers", "as", |unit| texts(triggers(unit))),
+    never("Requisite"),
+    never("RequisiteOf"),
+    never("Upholds"),
+    never("UpheldBy"),
+    never("OnFailure"),
+    never("OnFailureOf"),
+    never("OnSuccess"),
+    never("OnSuccessOf"),
+    never("PropagatesReloadTo"),
+    never("ReloadPropagatedFrom"),
+    never("PropagatesStopTo"),
+    never("StopPropagatedFrom"),
+    never("JoinsNamespaceOf"),
+    silent("SliceOf", "as", |_| none_of("s")),
+    no("StopWhenUnneeded"),
+    no("RefuseManualStart"),
+    no("RefuseManualStop"),
+    no("AllowIsolate"),
+    yes("DefaultDependencies"),
+    no("SurviveFinalKillSignal"),
+    no("IgnoreOnIsolate"),
+    no("NeedDaemonReload"),
+];
+
+fn fragment(unit: &UnitView) -> String {
+    let ours = unit.status.name.starts_with("ashlar-") && host_program(unit);
+    let in_image = matches!(&unit.settings.body, Kind::Service(_) | Kind::Socket { .. } | Kind::Timer { .. });
+    if unit.status.load != "loaded" || unit.status.transient || ours || !in_image {
+        return String::new();
+    }
+    format!("{UNITS}/{}.json", unit.status.name)
+}
+
+fn host_program(unit: &UnitView) -> bool {
+    matches!(&unit.settings.body, Kind::Service(service) if service.host.is_some())
+}
+
+/// Whether something starts it by itself.
+pub fn file_state(unit: &UnitView) -> &'static str {
+    match () {
+        () if unit.status.load != "loaded" => "",
+        () if unit.status.transient => "transient",
+        () if unit.settings.wanted_by.is_empty() => "static",
+        () => "enabled",
+    }
+}
+
+fn is_perpetual(name: &str) -> bool {
+    ["-.slice", "system.slice", "user.slice", "machine.slice", "init.scope"].contains(&name)
+}
+
+fn has_group(unit: &UnitView) -> bool {
+    matches!(&unit.settings.body, Kind::Service(_) | Kind::Scope(_) | Kind::Slice(_))
+}
+
+fn can_reload(unit: &UnitView) -> bool {
+    use ashlar_config::unit::ServiceType;
+    let Kind::Service(service) = &unit.settings.body else { return false };
+    service.service_type == ServiceType::NotifyReload || service.reload.is_some()
+}
+
+fn start_limit(unit: &UnitView) -> (u64, u32) {
+    match &unit.settings.body {
+        Kind::Service(service) => (service.supervision.start_limit_interval.0, service.supervision.start_limit_burst),
+        _ => (10_000_000, 5),
+    }
+}
+
+fn triggers(unit: &UnitView) -> Vec<String> {
+    match &unit.settings.body {
+        Kind::Socket { service, .. } | Kind::Timer { service, .. } => vec![service.clone()],
+        _ => Vec::new(),
+    }
+}
+
+fn load_error(unit: &UnitView) -> Variant<'static> {
+    let name = &unit.status.name;
+    Variant::new(match unit.status.load.as_str() {
+        "not-found" => (fault::NO_SUCH_UNIT.to_owned(), format!("Unit {name} not found.")),
+        _ => (String::new(), String::new()),
+    })
+}
+
+fn conditions(unit: &UnitView) -> Variant<'static> {
+    let Some(path) = &unit.settings.condition_path_exists else { return none_of("(sbbsi)") };
+    let result = match unit.status.changes.condition.monotonic {
+        0 => 0,
+        _ if unit.status.condition => 1,
+        _ => -1,
+    };
+    Variant::new(vec![("ConditionPathExists".to_owned(), false, false, path.clone(), result)])
+}
+
+/// The bytes of hexadecimal digits.
+pub fn bytes_of(digits: &str) -> Vec<u8> {
+    let byte = |at: usize| digits.get(at..at + 2).and_then(|pair| u8::from_str_radix(pair, 16).ok());
+    (0..digits.len() / 2).filter_map(|index| byte(index * 2)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::interface::{kinds, service};
+
+    /// A property of a wrong type fails a whole call of sd-bus: what is said must be what is there.
+    #[test]
+    fn properties_have_the_types_that_are_said() {
+        let check = |interface: &Interface<UnitView>| {
+            for property in interface.properties.iter().copied().flatten() {
+                let value = (property.get)(&UnitView::default());
+                let got = value.value_signature().to_string();
+                assert_eq!(got, property.signature, "{}.{}", interface.name, property.name);
+            }
+            let mut names: Vec<&str> =
+                interface.properties.iter().copied().flatten().map(|property| property.name).collect();
+            names.sort_unstable();
+            let all = names.len();
+            names.dedup();
+            assert_eq!(names.len(), all, "{} has a property twice", interface.name);
+        };
+        check(&INTERFACE);
+        check(&service::INTERFACE);
+        kinds::INTERFACES.iter().for_each(|(_, interface)| check(interface));
+    }
+
+    #[test]
+    fn hexadecimal_digits() {
+        assert_eq!(bytes_of("00ff10"), [0, 255, 16]);
+        assert_eq!(bytes_of(""), [0; 0]);
+    }
+}

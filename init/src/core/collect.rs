@@ -1,0 +1,126 @@
+//! Units that come and go while the machine runs. What was made goes once it is down, nothing is queued for it and
+//! nobody holds it; one that failed stays to be looked at, unless it says otherwise.
+
+use std::collections::BTreeMap;
+
+use ashlar_config::unit::Unit;
+use ashlar_control::message::Refusal;
+
+use super::run::{ALARMS, Run};
+use super::state::{ActiveState, Sub};
+use super::{Core, UnitId};
+
+/// How often each unit is held.
+pub type Holds = BTreeMap<UnitId, u32>;
+
+impl Core {
+    /// Takes a unit in.
+    pub fn load(&mut self, unit: Unit) -> Result<UnitId, Refusal> {
+        if let Some(id) = self.graph.find(&unit.name) {
+            return Err(Refusal::UnitExists { unit: self.graph.name(id).to_owned() });
+        }
+        let (id, complaints) = self.graph.add(unit);
+        self.runs.resize_with(self.graph.ids().count(), Run::default);
+        for text in complaints {
+            self.log(4, id, text);
+        }
+        self.changed.insert(id);
+        Ok(id)
+    }
+
+    /// Transient units that may go now.
+    pub fn collectable(&mut self, holds: &Holds) -> Vec<UnitId> {
+        let may_go = |core: &Self, unit: UnitId| {
+            let held = holds.contains_key(&unit) || core.jobs.of(unit).is_some();
+            let down = match core.active(unit) {
+                ActiveState::Inactive => true,
+                ActiveState::Failed => core.graph[unit].unit.collect_failed,
+                _ => false,
+            };
+            // A timer's service is there for as long as the timer is.
+            let wanted = core.graph[unit].triggers.iter().any(|other| !core.active(*other).is_down());
+            down && !held && !wanted
+        };
+        let (go, stay) = std::mem::take(&mut self.transient).into_iter().partition(|unit| may_go(self, *unit));
+        self.transient = stay;
+        let go: std::collections::BTreeSet<UnitId> = go;
+        go.into_iter().collect()
+    }
+
+    /// Forgets a unit.
+    pub fn unload(&mut self, unit: UnitId) {
+        for alarm in ALARMS {
+            self.set_alarm(unit, alarm, 0);
+        }
+        self.runs[unit.0 as usize] = Run::default();
+        self.transient.remove(&unit);
+        self.changed.remove(&unit);
+        self.graph.remove(unit);
+    }
+
+    /// Says that something about a unit changed that is not in its [`Run`].
+    pub fn touch(&mut self, unit: UnitId) {
+        self.changed.insert(unit);
+    }
+
+    /// Says that a unit was let go.
+    pub fn touch_transient(&mut self, unit: UnitId) {
+        self.note_transient(unit);
+    }
+
+    /// Says that a transient unit may have become one that can go.
+    pub(super) fn note_transient(&mut self, unit: UnitId) {
+        if self.graph[unit].unit.transient {
+            self.transient.insert(unit);
+        }
+    }
+
+    /// Puts units that are there as long as the machine into their state.
+    pub(super) fn begin_perpetual(&mut self, is_perpetual: impl Fn(&str) -> bool) {
+        for unit in self.graph.ids() {
+            if is_perpetual(self.graph.name(unit)) {
+                let is_scope = self.scope(unit).is_some();
+                self.runs[unit.0 as usize].sub = if is_scope { Sub::Running } else { Sub::Active };
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::core::fixture::any;
+    use ashlar_control::message::{JobKind, JobMode};
+
+    #[test]
+    fn what_was_made_goes_when_it_is_over() {
+        let (mut core, _) = Core::new(vec![any("a.target")], 1);
+        let unit = core.load(any("x.scope transient after=a.target")).unwrap();
+        assert!(matches!(core.load(any("x.scope")), Err(Refusal::UnitExists { .. })));
+        core.enqueue("x.scope", JobKind::Start, JobMode::Fail).unwrap();
+        core.gathered(unit, Ok(()));
+        assert_eq!(core.collectable(&Holds::new()), []);
+        core.emptied(unit);
+        assert_eq!(core.collectable(&Holds::from([(unit, 1)])), []);
+        assert_eq!(core.collectable(&Holds::new()), [unit]);
+        core.unload(unit);
+        assert_eq!(core.graph.find("x.scope"), None);
+        // Its place is used again.
+        assert_eq!(core.load(any("y.scope transient")).unwrap(), unit);
+    }
+
+    #[test]
+    fn one_that_failed_stays_to_be_looked_at() {
+        let check = |line: &str, goes: bool| {
+            let (mut core, _) = Core::new(Vec::new(), 1);
+            let unit = core.load(any(line)).unwrap();
+            core.enqueue("x.scope", JobKind::Start, JobMode::Fail).unwrap();
+            core.gathered(unit, Err("no".into()));
+            assert_eq!(!core.collectable(&Holds::new()).is_empty(), goes, "{line}");
+            core.reset_failed(unit);
+            assert!(!core.collectable(&Holds::new()).is_empty(), "{line}");
+        };
+        check("x.scope transient", false);
+        check("x.scope transient collect", true);
+    }
+}

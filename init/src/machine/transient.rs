@@ -1,0 +1,299 @@
+//! Units that are made while the machine runs, and changes to those that are there: limits, processes, standing still.
+
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use ashlar_config::unit::{Body, Unit};
+use ashlar_control::message::{self, JobKind, JobMode, Refusal, Reply};
+use ashlar_runtime::spec::Resources;
+use serde_json::Value;
+
+use super::Machine;
+use super::calls::Answer;
+use super::groups::slice_path;
+use super::status::Detail;
+use crate::core::{Holds, UnitId};
+use crate::{builtin, cgroup};
+
+/// Most units that one call makes: a timer and its service.
+const UNIT_LIMIT: usize = 4;
+
+/// What a unit was given and has not used yet.
+#[derive(Debug, Default)]
+pub(super) struct Gifts {
+    /// Processes of scopes.
+    processes: BTreeMap<UnitId, Vec<u32>>,
+    /// Standard input, output and error of services.
+    pub stdio: BTreeMap<UnitId, [OwnedFd; 3]>,
+    /// Who holds which units.
+    holds: BTreeMap<u32, BTreeMap<UnitId, u32>>,
+}
+
+impl Gifts {
+    fn all_holds(&self) -> Holds {
+        let mut all = Holds::new();
+        for (unit, count) in self.holds.values().flatten() {
+            *all.entry(*unit).or_default() += count;
+        }
+        all
+    }
+}
+
+impl Machine {
+    pub(super) fn start_transient(
+        &mut self,
+        caller: u32,
+        units: Vec<Unit>,
+        mode: JobMode,
+        processes: Vec<u32>,
+    ) -> Result<Answer, Refusal> {
+        let invalid = |reason: &str| Err(Refusal::Invalid { reason: reason.to_owned() });
+        let Some(name) = units.first().map(|unit| unit.name.clone()) else { return invalid("no unit is named") };
+        if units.len() > UNIT_LIMIT {
+            return invalid("that are too many units");
+        }
+        if let Some(pid) = processes.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            return Err(Refusal::NoSuchProcess { pid: *pid });
+        }
+        if let Some(there) = units.iter().find(|unit| self.core.graph.find(&unit.name).is_some()) {
+            return Err(Refusal::UnitExists { unit: there.name.clone() });
+        }
+        let stdio = self.connections.get(caller).map(|connection| std::mem::take(&mut connection.descriptors));
+        let mut made = Vec::new();
+        for unit in units {
+            made.push(self.make(Unit { transient: true, ..unit })?);
+        }
+        let first = made[0];
+        if let Ok(stdio) = <[OwnedFd; 3]>::try_from(stdio.unwrap_or_default()) {
+            self.gifts.stdio.insert(first, stdio);
+        }
+        self.gifts.processes.insert(first, processes);
+        let started = self.enqueue(&name, JobKind::Start, mode, false);
+        if started.is_err() {
+            self.forget(&made);
+        }
+        started
+    }
+
+    /// Takes a unit in, with the slices that it is in.
+    fn make(&mut self, mut unit: Unit) -> Result<UnitId, Refusal> {
+        let is_slice = matches!(unit.body, Body::Slice(_));
+        let parent = if is_slice { parent_slice(&unit.name) } else { Some(unit.slice.clone()) };
+        if let Some(parent) = parent.filter(|parent| !parent.is_empty() && !builtin::is_perpetual(parent)) {
+            if self.core.graph.find(&parent).is_none() {
+                self.make(builtin::slice(&parent))?;
+            }
+            unit.dependencies.requires.push(parent.clone());
+            unit.dependencies.after.push(parent);
+        }
+        let key = format!("t:{}", unit.name);
+        self.snapshot.put(&key, &unit);
+        let id = self.core.load(unit)?;
+        let status = Box::new(self.unit_status(id, Detail::Change));
+        self.tell(message::Event::UnitNew(status));
+        Ok(id)
+    }
+
+    /// Takes over units that an earlier instance had made.
+    pub(super) fn restore_transient(&mut self, value: &Value) {
+        let Ok(unit) = serde_json::from_value::<Unit>(value.clone()) else { return };
+        // One that is there already is in the image by now: that one counts.
+        drop(self.core.load(unit));
+    }
+
+    /// A scope's or slice's group, its limits, and the processes that go there.
+    pub(super) fn gather(&mut self, unit: UnitId) {
+        let result = self.make_group(unit).and_then(|group| {
+            self.limit(unit, &group)?;
+            let processes = self.gifts.processes.remove(&unit).unwrap_or_default();
+            for pid in &processes {
+                cgroup::enter(&group, *pid).map_err(|error| format!("cannot move process {pid}: {error}"))?;
+            }
+            Ok(())
+        });
+        if result.is_ok() {
+            self.link_invocation(unit);
+        }
+        self.core.gathered(unit, result);
+        // It may have ended in the meantime.
+        if self.core.scope(unit).is_some() {
+            self.report_if_empty(unit);
+        }
+    }
+
+    /// Limits that the unit itself has, rather than its bundle.
+    pub(super) fn limit(&self, unit: UnitId, group: &str) -> Result<(), String> {
+        let resources = match &self.core.graph[unit].unit.body {
+            Body::Service(service) => &service.resources,
+            Body::Scope(scope) => &scope.resources,
+            Body::Slice(slice) => &slice.resources,
+            _ => return Ok(()),
+        };
+        write_limits(group, resources)
+    }
+
+    pub(super) fn set_resources(&mut self, name: &str, resources: &Value) -> Result<Reply, Refusal> {
+        let unit = self.unit_named(name)?;
+        let failed = |reason| Refusal::Failed { reason };
+        if self.has_group(unit) {
+            write_limits(&self.group_of(unit), resources).map_err(failed)?;
+        }
+        let mut settings = self.core.graph[unit].unit.clone();
+        let own = match &mut settings.body {
+            Body::Service(service) => &mut service.resources,
+            Body::Scope(scope) => &mut scope.resources,
+            Body::Slice(slice) => &mut slice.resources,
+            _ => {
+                let reason = format!("{name} has no control group");
+                return Err(Refusal::Invalid { reason });
+            }
+        };
+        merge(own, resources);
+        if settings.transient {
+            self.snapshot.put(&format!("t:{}", settings.name), &settings);
+        }
+        self.core.graph.replace(unit, settings);
+        self.core.touch(unit);
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn attach(&mut self, name: &str, below: &str, processes: &[u32]) -> Result<Reply, Refusal> {
+        let unit = self.unit_named(name)?;
+        let failed = |reason: String| Err(Refusal::Failed { reason });
+        if !self.has_group(unit) {
+            return failed(format!("{name} does not run"));
+        }
+        if below.split('/').any(|part| part == "..") {
+            return failed(format!("{below} is not below the unit's group"));
+        }
+        let group = format!("{}/{}", self.group_of(unit), below.trim_matches('/'));
+        if let Err(error) = cgroup::make(group.trim_end_matches('/')) {
+            return failed(format!("cannot make {group}: {error}"));
+        }
+        for pid in processes {
+            if !Path::new(&format!("/proc/{pid}")).exists() {
+                return Err(Refusal::NoSuchProcess { pid: *pid });
+            }
+            if let Err(error) = cgroup::enter(&group, *pid) {
+                return failed(format!("cannot move process {pid} to {group}: {error}"));
+            }
+        }
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn freeze(&mut self, name: &str, frozen: bool) -> Result<Reply, Refusal> {
+        let unit = self.unit_named(name)?;
+        if !self.has_group(unit) {
+            return Err(Refusal::Failed { reason: format!("{name} does not run") });
+        }
+        let group = self.group_of(unit);
+        let written = cgroup::freeze(&group, frozen);
+        written.map_err(|error| Refusal::Failed { reason: format!("cannot write to {group}: {error}") })?;
+        Ok(Reply::Done {})
+    }
+
+    pub(super) fn abandon(&mut self, name: &str) -> Result<Reply, Refusal> {
+        let unit = self.unit_named(name)?;
+        match self.core.abandon(unit) {
+            true => Ok(Reply::Done {}),
+            false => Err(Refusal::Failed { reason: format!("scope {name} is not running") }),
+        }
+    }
+
+    pub(super) fn hold(&mut self, caller: u32, name: &str, held: bool) -> Result<Reply, Refusal> {
+        let unit = self.unit_named(name)?;
+        let holds = self.gifts.holds.entry(caller).or_default();
+        match (held, holds.get_mut(&unit)) {
+            (true, Some(count)) => *count += 1,
+            (true, None) => drop(holds.insert(unit, 1)),
+            (false, Some(count)) if *count > 1 => *count -= 1,
+            (false, Some(_)) => drop(holds.remove(&unit)),
+            (false, None) => return Err(Refusal::Failed { reason: format!("{name} is not held") }),
+        }
+        self.core.touch_transient(unit);
+        Ok(Reply::Done {})
+    }
+
+    /// A caller is gone, and with it all that it held.
+    pub(super) fn let_go(&mut self, caller: u32) {
+        for unit in self.gifts.holds.remove(&caller).into_iter().flat_map(BTreeMap::into_keys) {
+            self.core.touch_transient(unit);
+        }
+    }
+
+    /// Forgets units that are over and that nobody holds.
+    pub(super) fn collect(&mut self) {
+        let gone = self.core.collectable(&self.gifts.all_holds());
+        self.forget(&gone);
+    }
+
+    fn forget(&mut self, units: &[UnitId]) {
+        for unit in units {
+            let name = self.name(*unit);
+            self.remove_group(*unit);
+            self.gifts.processes.remove(unit);
+            self.gifts.stdio.remove(unit);
+            self.stores.remove(unit);
+            self.ports.remove(unit);
+            self.core.unload(*unit);
+            let _ = std::fs::remove_file(super::carry_out::invocation_link(&name));
+            for kind in ["u", "t", "s", "p"] {
+                self.snapshot.remove(&format!("{kind}:{name}"));
+            }
+            self.tell(message::Event::UnitRemoved(name));
+        }
+    }
+}
+
+fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
+    if resources.is_null() {
+        return Ok(());
+    }
+    let resources: Resources = serde_json::from_value(resources.clone()).map_err(|error| error.to_string())?;
+    ashlar_runtime::limit(&cgroup::path(group), &resources).map_err(|error| error.to_string())
+}
+
+/// What `new` says counts; the rest stays.
+fn merge(old: &mut Value, new: &Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (key, value) in new {
+                merge(old.entry(key.clone()).or_insert(Value::Null), value);
+            }
+        }
+        (old, new) => *old = new.clone(),
+    }
+}
+
+/// The slice that a slice is in: `a-b.slice` is in `a.slice`, and that in none that has to be made.
+fn parent_slice(name: &str) -> Option<String> {
+    let path = slice_path(name);
+    let above = path.rsplit_once('/')?.0.rsplit_once('/')?.1;
+    (!above.is_empty()).then(|| above.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn slices_are_in_slices() {
+        let check = |name, expect: Option<&str>| assert_eq!(parent_slice(name).as_deref(), expect, "{name}");
+        check("a-b-c.slice", Some("a-b.slice"));
+        check("a-b.slice", Some("a.slice"));
+        check("a.slice", None);
+        check("-.slice", None);
+    }
+
+    #[test]
+    fn changes_to_limits_leave_the_rest() {
+        let mut old = json!({ "memory": { "limit": 1 }, "pids": { "limit": 2 } });
+        merge(&mut old, &json!({ "memory": { "limit": 3 }, "devices": [] }));
+        assert_eq!(old, json!({ "memory": { "limit": 3 }, "pids": { "limit": 2 }, "devices": [] }));
+        let mut none = Value::Null;
+        merge(&mut none, &json!({ "cpu": {} }));
+        assert_eq!(none, json!({ "cpu": {} }));
+    }
+}
