@@ -27,6 +27,47 @@ fn podman_runs_a_container_from_a_tar() -> Result<()> {
         ensure!(list.contains("stays Up"), "{list}");
         Ok(())
     });
+    promises.check("it is a scope of PID 1, which systemctl shows with its processes", || {
+        let id = vm.run("podman inspect -f '{{.Id}}' stays")?;
+        let said = vm.root(&format!("systemctl status --no-pager libpod-{}.scope", id.trim()))?;
+        ensure!(said.contains("active (running)") && said.contains("/machine.slice/libpod-"), "{said}");
+        let group = vm.root(&format!("systemctl show -P ControlGroup libpod-{}.scope", id.trim()))?;
+        ensure!(group.trim() == format!("/machine.slice/libpod-{}.scope", id.trim()), "{group}");
+        Ok(())
+    });
+    promises.check("its limits are the kernel's, and can be changed while it runs", || {
+        let id = vm.run("podman run -d --name small --memory 64m --pids-limit 32 localhost/hello sleep")?;
+        let group = format!("/sys/fs/cgroup/machine.slice/libpod-{}.scope", id.trim());
+        let limits = |vm: &mut Vm| vm.root(&format!("cat {group}/memory.max {group}/pids.max"));
+        let said = limits(&mut vm)?;
+        ensure!(said.split_whitespace().eq(["67108864", "32"]), "{said}");
+        vm.run("podman update --memory 80m small")?;
+        let said = limits(&mut vm)?;
+        ensure!(said.split_whitespace().eq(["83886080", "32"]), "{said}");
+        vm.run("podman rm -f -t 1 small")?;
+        let left = vm.root("systemctl list-units --all --no-legend 'libpod-*.scope'")?;
+        ensure!(!left.contains(id.trim()), "{left}");
+        Ok(())
+    });
+    promises.check("containers of a pod are in a slice of their own", || {
+        vm.run("podman pod create --name pair --infra=false")?;
+        vm.run("podman run -d --pod pair --name one localhost/hello sleep")?;
+        let said = vm.root("systemctl list-units --no-legend 'machine-libpod_pod_*.slice'")?;
+        ensure!(said.contains("active"), "{said}");
+        vm.run("podman pod rm -f -t 1 pair")?;
+        Ok(())
+    });
+    promises.check("a command runs in it", || {
+        let said = vm.run("podman exec stays /hello inside")?;
+        ensure!(said.contains("hello from a container: inside"), "{said}");
+        Ok(())
+    });
+    promises.check("the engine may go: containers stay", || {
+        vm.root("systemctl stop podman.service")?;
+        let said = vm.run("podman ps --format '{{.Names}} {{.Status}}'")?;
+        ensure!(said.contains("stays Up"), "{said}");
+        Ok(())
+    });
     promises.check("its words are in podman logs", || {
         let said = vm.run("podman logs stays")?;
         ensure!(said.contains("hello from a container: sleep"), "{said}");
