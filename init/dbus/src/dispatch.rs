@@ -69,8 +69,9 @@ fn unknown_method(interface: &str, member: &str) -> Fault {
 }
 
 fn wrong_signature(message: &Message, expected: &str) -> Fault {
-    let (member, got) = (&message.header.member, message.body.signature());
-    Fault::invalid(format!("Invalid arguments '{got}' to call {member}(), expecting '{expected}'."))
+    let (header, got) = (&message.header, message.body.signature());
+    let method = format!("{}.{}()", header.interface, header.member);
+    Fault::invalid(format!("Invalid arguments '{got}' to call {method}, expecting '{expected}'."))
 }
 
 fn properties(facets: &[Box<dyn Facet>], message: &Message) -> Result<Body, Fault> {

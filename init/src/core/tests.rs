@@ -386,7 +386,7 @@ fn reloading() {
     check(
         &["a.service type=simple"],
         &["reload a"],
-        &["job type reload is not applicable for unit a.service"],
+        &["Job type reload is not applicable for unit a.service."],
         "a.service dead",
     );
 }

@@ -70,7 +70,7 @@ impl Core {
         let perpetual = crate::builtin::is_perpetual(name) && matches!(kind, Kind::Stop | Kind::Restart);
         let scope = self.scope(unit).is_some() && kind == Kind::Restart;
         if perpetual || scope || (kind == Kind::Reload && !self.can_reload(unit)) {
-            let reason = format!("job type {} is not applicable for unit {name}", kind.name());
+            let reason = format!("Job type {} is not applicable for unit {name}.", kind.name());
             return Err(Refusal::NotApplicable { reason });
         }
         Ok(())

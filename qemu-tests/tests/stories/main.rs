@@ -17,5 +17,6 @@ mod powercut;
 mod root;
 mod services;
 mod small;
+mod systemd;
 mod units;
 mod updates;
