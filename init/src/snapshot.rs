@@ -16,6 +16,8 @@ use serde_json::Value;
 
 /// A log that is shorter is never written anew.
 const WORTHWHILE: u64 = 128 << 10;
+/// How much is copied at a time.
+const CHUNK: usize = 64 << 10;
 /// How much longer than its live records a log may be.
 const HISTORY: u64 = 4;
 
@@ -24,8 +26,8 @@ const HISTORY: u64 = 4;
 pub struct Snapshot {
     file: File,
     length: u64,
-    /// Length of each key's last record.
-    live: BTreeMap<String, u64>,
+    /// Where each key's last record stands, and its length.
+    live: BTreeMap<String, (u64, u64)>,
     live_length: u64,
     pending: Vec<u8>,
 }
@@ -48,9 +50,12 @@ impl Snapshot {
         let mut snapshot = Self::over(file);
         snapshot.length = length;
         let mut records = BTreeMap::new();
+        let mut at = 0;
         for line in bytes.split_inclusive(|byte| *byte == b'\n') {
+            let length = line.len() as u64;
+            at += length;
             let Ok((key, value)) = serde_json::from_slice::<(String, Value)>(line) else { continue };
-            snapshot.account(&key, line.len() as u64, value.is_null());
+            snapshot.account(&key, (at - length, length), value.is_null());
             match value {
                 Value::Null => records.remove(&key),
                 value => records.insert(key, value),
@@ -64,10 +69,14 @@ impl Snapshot {
         self.file.as_raw_fd()
     }
 
-    fn account(&mut self, key: &str, length: u64, gone: bool) {
-        let old = if gone { self.live.remove(key) } else { self.live.insert(key.into(), length) };
-        self.live_length += if gone { 0 } else { length };
-        self.live_length = self.live_length.saturating_sub(old.unwrap_or(0));
+    fn account(&mut self, key: &str, record: (u64, u64), gone: bool) {
+        let old = match (gone, self.live.get_mut(key)) {
+            (true, _) => self.live.remove(key),
+            (false, Some(old)) => Some(std::mem::replace(old, record)),
+            (false, None) => self.live.insert(key.into(), record),
+        };
+        self.live_length += if gone { 0 } else { record.1 };
+        self.live_length = self.live_length.saturating_sub(old.map_or(0, |(_, length)| length));
     }
 
     /// Records a value with the next [`Self::commit`].
@@ -77,15 +86,15 @@ impl Snapshot {
             return self.pending.truncate(start);
         }
         self.pending.push(b'\n');
-        let length = (self.pending.len() - start) as u64;
-        self.account(key, length, false);
+        let record = (self.length + start as u64, (self.pending.len() - start) as u64);
+        self.account(key, record, false);
     }
 
     /// Forgets a value with the next [`Self::commit`].
     pub fn remove(&mut self, key: &str) {
         if self.live.contains_key(key) {
             self.put(key, &Value::Null);
-            self.account(key, 0, true);
+            self.account(key, (0, 0), true);
         }
     }
 
@@ -94,25 +103,41 @@ impl Snapshot {
         if self.pending.is_empty() {
             return Ok(());
         }
-        self.file.write_all_at(&self.pending, self.length)?;
-        self.length += self.pending.len() as u64;
-        self.pending.clear();
+        self.write()?;
         if self.length > WORTHWHILE && self.length > self.live_length * HISTORY {
             self.compact()?;
         }
         Ok(())
     }
 
-    /// Writes the live records to a new file, then puts that in the place of the old one.
+    /// Copies the live records to a new file, in their order, then puts that in the place of the old one. Never all of
+    /// them at a time: what PID 1 has once taken of memory it keeps.
     fn compact(&mut self) -> io::Result<()> {
-        let (_, records) = Self::load(self.file.try_clone()?)?;
         let mut fresh = Self::create()?;
-        for (key, value) in records {
-            fresh.put(&key, &value);
+        let mut records: Vec<&mut (u64, u64)> = self.live.values_mut().collect();
+        records.sort_unstable();
+        for (place, length) in records.iter().map(|record| **record) {
+            let start = fresh.pending.len();
+            fresh.pending.resize(start + usize::try_from(length).unwrap_or(0), 0);
+            self.file.read_exact_at(&mut fresh.pending[start..], place)?;
+            if fresh.pending.len() > CHUNK {
+                fresh.write()?;
+            }
         }
-        fresh.commit()?;
+        fresh.write()?;
         memfd::replace(&self.file, &fresh.file)?;
-        (self.length, self.live, self.live_length) = (fresh.length, fresh.live, fresh.live_length);
+        self.length = 0;
+        for record in records {
+            record.0 = self.length;
+            self.length += record.1;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self) -> io::Result<()> {
+        self.file.write_all_at(&self.pending, self.length)?;
+        self.length += self.pending.len() as u64;
+        self.pending.clear();
         Ok(())
     }
 }
@@ -152,5 +177,9 @@ mod tests {
         assert_eq!(snapshot.descriptor(), number);
         let records = reload(&snapshot);
         assert_eq!((&records["counter"], &records["stays"]), (&Value::from(99_999), &Value::from("here")));
+        // And again, from where the first time left them.
+        snapshot.compact().unwrap();
+        snapshot.compact().unwrap();
+        assert_eq!(reload(&snapshot), records);
     }
 }

@@ -7,6 +7,9 @@ use crate::system::Shared;
 use crate::tree::{self, Tree};
 
 const FOLDER: &str = "usr/share/dbus-1/system.d";
+/// The name that PID 1 is known by, and the interface over which the bus asks it to start units.
+const MANAGER: &str = "org.freedesktop.systemd1";
+const ACTIVATOR: &str = "org.freedesktop.systemd1.Activator";
 const SERVICES: &str = "usr/share/dbus-1/system-services";
 
 /// A unit on the bus.
@@ -49,6 +52,13 @@ fn policy(uid: u32, names: &[String]) -> String {
         .iter()
         .map(|name| format!("    <allow own=\"{name}\"/>\n    <allow send_destination=\"{name}\"/>\n"))
         .collect();
+    // Who is asked to start units says which of them did not.
+    let rules = match names.iter().any(|name| name == MANAGER) {
+        true => {
+            format!("{rules}    <allow send_destination=\"org.freedesktop.DBus\" send_interface=\"{ACTIVATOR}\"/>\n")
+        }
+        false => rules,
+    };
     format!(
         "<?xml version=\"1.0\"?>\n<!DOCTYPE busconfig PUBLIC \"-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN\"\n \
          \"https://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd\">\n<busconfig>\n  <policy user=\"{uid}\">\n\

@@ -18,6 +18,12 @@ impl Group {
         Self((!path.is_empty()).then(|| Path::new(ROOT).join(path.trim_start_matches('/'))))
     }
 
+    /// The number by which the kernel knows it; 0 for none.
+    pub fn id(&self) -> u64 {
+        use std::os::unix::fs::MetadataExt;
+        self.0.as_ref().and_then(|path| fs::metadata(path).ok()).map_or(0, |meta| meta.ino())
+    }
+
     fn read(&self, file: &str) -> Option<String> {
         fs::read_to_string(self.0.as_ref()?.join(file)).ok()
     }

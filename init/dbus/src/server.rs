@@ -20,6 +20,7 @@ use crate::stream::Stream;
 use crate::wire::{Kind, Message};
 use crate::world::World;
 
+const ACTIVATION_FAILED: &str = "org.freedesktop.DBus.Error.Spawn.ChildExited";
 const CHANGES: u64 = 0;
 const LISTENER: u64 = 1;
 const BUS: u64 = 2;
@@ -89,6 +90,7 @@ impl Server {
             // Some may have come while an answer was waited for: nothing would wake us for those.
             self.world.take_changes()?;
             self.broadcast();
+            self.tell_not_activated();
             self.flush();
         }
     }
@@ -206,9 +208,20 @@ impl Server {
     fn activate(&mut self, unit: &str) {
         let method =
             Method::Enqueue { unit: unit.to_owned(), job: JobKind::Start, mode: JobMode::Replace, wait: false };
+        let name = self.world.resolve(unit).to_owned();
+        self.world.activating.insert(name.clone());
         if let Err(error) = self.world.act(&method, &[]) {
             let fault = Fault::from(error);
+            self.world.activating.remove(&name);
             self.bus.activation_failed(unit, fault.name, &fault.text);
+        }
+    }
+
+    /// Who waits on the bus for one that did not start is told at once.
+    fn tell_not_activated(&mut self) {
+        for (unit, result) in std::mem::take(&mut self.world.not_activated) {
+            let text = format!("{unit} did not start: its job ended with {result}.");
+            self.bus.activation_failed(&unit, ACTIVATION_FAILED, &text);
         }
     }
 

@@ -57,6 +57,10 @@ pub struct World {
     pub subscribers: BTreeSet<String>,
     /// Units that somebody holds, by who does.
     pub holds: BTreeMap<String, Vec<String>>,
+    /// Units that the bus waits for.
+    pub activating: BTreeSet<String>,
+    /// Of those, which ended otherwise than started.
+    pub not_activated: Vec<(String, String)>,
     /// What is set for services that are started from now on.
     pub environment: BTreeMap<String, String>,
 }
@@ -77,6 +81,8 @@ impl World {
             outbox: Vec::new(),
             subscribers: BTreeSet::new(),
             holds: BTreeMap::new(),
+            activating: BTreeSet::new(),
+            not_activated: Vec::new(),
             environment: BTreeMap::new(),
         };
         if let Reply::Units { units } = world.ask(&Method::ListUnits {})? {
@@ -167,6 +173,9 @@ impl World {
             }
             Event::JobRemoved(job, result) => {
                 self.jobs.remove(&job.id);
+                if self.activating.remove(&job.unit) && result != "done" {
+                    self.not_activated.push((job.unit.clone(), result.clone()));
+                }
                 let path = crate::interface::object(path::job(job.id));
                 self.tell("JobRemoved", &(job.id, path, &job.unit, &result));
                 self.tell_job_of(&job.unit);

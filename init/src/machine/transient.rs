@@ -1,6 +1,7 @@
 //! Units that are made while the machine runs, and changes to those that are there: limits, processes, standing still.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
@@ -18,6 +19,8 @@ use crate::{builtin, cgroup};
 
 /// Most units that one call makes: a timer and its service.
 const UNIT_LIMIT: usize = 4;
+/// Where `systemctl cat` finds them (org.freedesktop.systemd1(5), FragmentPath).
+const FRAGMENTS: &str = "/run/systemd/transient";
 
 /// What a unit was given and has not used yet.
 #[derive(Debug, Default)]
@@ -89,6 +92,7 @@ impl Machine {
         }
         let key = format!("t:{}", unit.name);
         self.snapshot.put(&key, &unit);
+        write_fragment(&unit);
         let id = self.core.load(unit)?;
         let status = Box::new(self.unit_status(id, Detail::Change));
         self.tell(message::Event::UnitNew(status));
@@ -237,7 +241,8 @@ impl Machine {
             self.stores.remove(unit);
             self.ports.remove(unit);
             self.core.unload(*unit);
-            let _ = std::fs::remove_file(super::carry_out::invocation_link(&name));
+            let _ = fs::remove_file(super::carry_out::invocation_link(&name));
+            let _ = fs::remove_file(format!("{FRAGMENTS}/{name}"));
             for kind in ["u", "t", "s", "p"] {
                 self.snapshot.remove(&format!("{kind}:{name}"));
             }
@@ -252,6 +257,30 @@ fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
     }
     let resources: Resources = serde_json::from_value(resources.clone()).map_err(|error| error.to_string())?;
     ashlar_runtime::limit(&cgroup::path(group), &resources).map_err(|error| error.to_string())
+}
+
+/// Something for `systemctl cat`. It is never read here: what was asked for is in the snapshot.
+fn write_fragment(unit: &Unit) {
+    let mut text = format!(
+        "# This unit was made while the machine ran. It lasts until it ends.\n[Unit]\nDescription={}\n",
+        unit.description
+    );
+    if let Body::Service(service) = &unit.body
+        && let Some(host) = &service.host
+    {
+        let words: Vec<String> = host.command.iter().map(|word| quote(word)).collect();
+        text += &format!("\n[Service]\nExecStart={}\n", words.join(" "));
+    }
+    let _ = fs::create_dir_all(FRAGMENTS);
+    let _ = fs::write(format!("{FRAGMENTS}/{}", unit.name), text);
+}
+
+/// A word of a command line (systemd.service(5), "Command lines").
+fn quote(word: &str) -> String {
+    let escaped =
+        word.replace('\\', r"\\").replace('"', r#"\""#).replace('\n', r"\n").replace('%', "%%").replace('$', "$$");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./=:,@+%$".contains(c);
+    if !word.is_empty() && escaped.chars().all(plain) { escaped } else { format!("\"{escaped}\"") }
 }
 
 /// What `new` says counts; the rest stays.
@@ -285,6 +314,15 @@ mod tests {
         check("a-b.slice", Some("a.slice"));
         check("a.slice", None);
         check("-.slice", None);
+    }
+
+    #[test]
+    fn words_of_command_lines() {
+        let check = |word, expect: &str| assert_eq!(quote(word), expect);
+        check("/usr/bin/x", "/usr/bin/x");
+        check("a b", r#""a b""#);
+        check("", r#""""#);
+        check(r#"say "$5" 50%"#, r#""say \"$$5\" 50%%""#);
     }
 
     #[test]

@@ -39,6 +39,28 @@ fn stock_tools_cannot_tell_the_difference() -> Result<()> {
     Ok(())
 }
 
+#[test]
+fn systemctl_takes_the_machine_down() -> Result<()> {
+    let mut promises = Promises::new();
+    let mut vm = Vm::builder("systemctl").memory(768).boot()?;
+    promises.check("systemctl reboot goes by logind and starts the machine again", || {
+        // The connection may end before the answer.
+        let _ = vm.try_root("systemctl reboot");
+        vm.wait_reset()?;
+        vm.wait_ready()?;
+        vm.connect()?;
+        ensure!(vm.status()?.state == "running", "{:?}", vm.status()?);
+        Ok(())
+    });
+    promises.check("systemctl poweroff --force goes by PID 1 alone", || {
+        let _ = vm.try_root("systemctl poweroff --force");
+        vm.wait_off()
+    });
+    promises.finish();
+    vm.finish();
+    Ok(())
+}
+
 /// All commands, each with its exit code and a mark behind what it prints.
 fn script(checks: &[Check]) -> String {
     let mut script = "export SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 HOME=/root\n".to_owned();
@@ -131,6 +153,12 @@ fn the_facade_may_go_at_any_time() -> Result<()> {
     promises.check("a person of group os may, from the console", || {
         let said = vm.run("systemctl restart systemd-timesyncd && systemctl is-active systemd-timesyncd")?;
         ensure!(said.contains("active"), "{said}");
+        Ok(())
+    });
+    promises.check("a name whose unit cannot be started is refused at once", || {
+        let line = "busctl call org.freedesktop.locale1 /org/freedesktop/locale1 org.freedesktop.DBus.Peer Ping";
+        let said = vm.try_root(&format!("timeout 10 {line}"))?;
+        ensure!(said.code == 1, "{said:?}");
         Ok(())
     });
     promises.check("the bus starts who is called", || {

@@ -199,7 +199,7 @@ pub static KILL: &[Property<UnitView>] = &[
 pub static ACCOUNTING: &[Property<UnitView>] = &[
     fixed("Slice", "s", |unit| text(&unit.settings.slice)),
     emits("ControlGroup", "s", |unit| text(&unit.status.control_group)),
-    silent("ControlGroupId", "t", |_| Variant::U64(0)),
+    silent("ControlGroupId", "t", |unit| Variant::U64(unit.group().id())),
     silent("MemoryCurrent", "t", |unit| Variant::U64(unit.group().number("memory.current"))),
     silent("MemoryPeak", "t", |unit| Variant::U64(unit.group().number("memory.peak"))),
     silent("MemorySwapCurrent", "t", |unit| Variant::U64(unit.group().number("memory.swap.current"))),

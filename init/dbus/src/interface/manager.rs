@@ -23,7 +23,7 @@ const VERSION: &str = "257.13-ashlar";
 
 pub static INTERFACE: Interface<MachineView> = Interface {
     name: "org.freedesktop.systemd1.Manager",
-    properties: &[PROPERTIES],
+    properties: &[PROPERTIES, PHASES],
     methods: METHODS,
     signals: &[
         ("UnitNew", "so"),
@@ -67,10 +67,6 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("UserspaceTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
     fixed("FinishTimestamp", "t", |view| Variant::U64(real(finish(view)))),
     fixed("FinishTimestampMonotonic", "t", |view| Variant::U64(finish(view))),
-    fixed("UnitsLoadStartTimestamp", "t", |view| Variant::U64(real(view.machine.init_usec))),
-    fixed("UnitsLoadStartTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
-    fixed("UnitsLoadFinishTimestamp", "t", |view| Variant::U64(real(view.machine.init_usec))),
-    fixed("UnitsLoadFinishTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
     silent("NNames", "u", |view| Variant::U32(view.units)),
     emits("NFailedUnits", "u", |view| Variant::U32(view.failed)),
     silent("NJobs", "u", |view| Variant::U32(view.jobs)),
@@ -105,6 +101,25 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("DefaultIOAccounting", "b", |_| Variant::Bool(true)),
     fixed("DefaultIPAccounting", "b", |_| Variant::Bool(false)),
 ];
+
+macro_rules! at_the_start {
+    ($($real:literal $monotonic:literal)*) => {
+        &[$(
+            fixed($real, "t", |view: &MachineView| Variant::U64(real(view.machine.init_usec))),
+            fixed($monotonic, "t", |view: &MachineView| Variant::U64(view.machine.init_usec)),
+        )*]
+    };
+}
+
+/// Phases of systemd's that take no time here. Without the first one systemd-analyze takes the machine for a container.
+static PHASES: &[Property<MachineView>] = at_the_start! {
+    "SecurityStartTimestamp" "SecurityStartTimestampMonotonic"
+    "SecurityFinishTimestamp" "SecurityFinishTimestampMonotonic"
+    "GeneratorsStartTimestamp" "GeneratorsStartTimestampMonotonic"
+    "GeneratorsFinishTimestamp" "GeneratorsFinishTimestampMonotonic"
+    "UnitsLoadStartTimestamp" "UnitsLoadStartTimestampMonotonic"
+    "UnitsLoadFinishTimestamp" "UnitsLoadFinishTimestampMonotonic"
+};
 
 fn real(monotonic: u64) -> u64 {
     if monotonic == 0 { 0 } else { real_of(monotonic) }

@@ -15,6 +15,8 @@ use crate::world::{UnitView, World};
 
 /// Where the image has its units.
 const UNITS: &str = "/usr/lib/ashlar/units";
+/// Where PID 1 writes down what was made meanwhile.
+const TRANSIENT: &str = "/run/systemd/transient";
 
 pub static INTERFACE: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Unit",
@@ -104,7 +106,7 @@ static STATE: &[Property<UnitView>] = &[
     fixed("SourcePath", "s", |_| text("")),
     fixed("DropInPaths", "as", |_| none_of("s")),
     fixed("UnitFileState", "s", |unit| text(file_state(unit))),
-    fixed("UnitFilePreset", "s", |unit| text(if fragment(unit).is_empty() { "" } else { "enabled" })),
+    fixed("UnitFilePreset", "s", |unit| text(if fragment(unit).starts_with(UNITS) { "enabled" } else { "" })),
     silent("Job", "(uo)", |unit| job_property(unit.job)),
     fixed("LoadError", "(ss)", load_error),
     emits("InvocationID", "ay", |unit| Variant::new(bytes_of(&unit.status.invocation_id))),
@@ -190,7 +192,10 @@ static OTHERS: &[Property<UnitView>] = &[
 fn fragment(unit: &UnitView) -> String {
     let ours = unit.status.name.starts_with("ashlar-") && host_program(unit);
     let in_image = matches!(&unit.settings.body, Kind::Service(_) | Kind::Socket { .. } | Kind::Timer { .. });
-    if unit.status.load != "loaded" || unit.status.transient || ours || !in_image {
+    if unit.status.transient {
+        return format!("{TRANSIENT}/{}", unit.status.name);
+    }
+    if unit.status.load != "loaded" || ours || !in_image {
         return String::new();
     }
     format!("{UNITS}/{}.json", unit.status.name)
