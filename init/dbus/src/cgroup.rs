@@ -28,6 +28,11 @@ impl Group {
         fs::read_to_string(self.0.as_ref()?.join(file)).ok()
     }
 
+    /// A file; empty if it is not there.
+    pub fn text(&self, file: &str) -> String {
+        self.read(file).unwrap_or_default()
+    }
+
     /// A file with one number; `max` and what is not there are [`NONE`].
     pub fn number(&self, file: &str) -> u64 {
         self.read(file).and_then(|text| text.trim().parse().ok()).unwrap_or(NONE)

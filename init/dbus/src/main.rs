@@ -6,8 +6,9 @@
 //! - `wire`, `auth`, `stream`: messages, who is there, connections. `path`: names of objects.
 //! - `link`, `world`: PID 1, and what is known of it.
 //! - `dispatch`, `introspect`: from a call to its answer, over the tables of `interface`.
-//! - `transient`, `devices`: units that are made by calls. `cgroup`: what groups say of themselves.
+//! - `actions`: what can be done to units and jobs. `transient`, `devices`: units that are made by calls. `cgroup`: what groups say of themselves.
 
+mod actions;
 mod auth;
 mod bus;
 mod cgroup;

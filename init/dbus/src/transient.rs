@@ -16,10 +16,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use zbus::Variant;
 
+use crate::actions::{self, job_reply, mode_of, pid_of, valid};
 use crate::devices;
 use crate::fault::{self, Fault};
 use crate::interface::Call;
-use crate::interface::manager::{self, job_reply, mode_of, pid_of, valid};
 use crate::wire::Body;
 use crate::world::World;
 
@@ -56,7 +56,7 @@ pub fn start(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
     // A timer's service is what it starts: it has to be there first.
     let reply = world.act(&Ask::StartTransient { units, mode, processes }, &descriptors)?;
     if hold {
-        manager::hold(world, call.caller, &name, true)?;
+        actions::hold(world, call.caller, &name, true)?;
     }
     job_reply(reply)
 }

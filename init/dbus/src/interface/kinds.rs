@@ -6,9 +6,12 @@ use zbus::Variant;
 
 use super::service::{kill_mode, real_of, word};
 use super::{Interface, Method, Property, emits, fixed, manages, none_of, reads, silent, text};
+use crate::actions;
 use crate::cgroup::NONE;
-use crate::interface::manager;
 use crate::world::UnitView;
+
+/// The kernel's own limit is 8,192.
+const MOST_PROCESSORS: usize = 8191;
 
 /// By suffix.
 pub static INTERFACES: [(&str, &Interface<UnitView>); 10] = [
@@ -27,10 +30,10 @@ pub static INTERFACES: [(&str, &Interface<UnitView>); 10] = [
     ("device", &Interface { name: "org.freedesktop.systemd1.Device", properties: &[], methods: &[], signals: &[] }),
 ];
 
-const PROCESSES: Method = reads("GetProcesses", "", "a(sus)", |world, call| manager::processes(world, call.unit()));
+const PROCESSES: Method = reads("GetProcesses", "", "a(sus)", |world, call| actions::processes(world, call.unit()));
 const ATTACH: Method = manages("AttachProcesses", "sau", "", |world, call| {
     let (below, processes): (String, Vec<u32>) = call.arguments()?;
-    manager::attach(world, call.unit(), &below, processes)
+    actions::attach(world, call.unit(), &below, processes)
 });
 
 static SCOPE: Interface<UnitView> = Interface {
@@ -50,7 +53,7 @@ static SCOPE: Interface<UnitView> = Interface {
         ACCOUNTING,
         LIMITS,
     ],
-    methods: &[manages("Abandon", "", "", |world, call| manager::abandon(world, call.unit())), PROCESSES, ATTACH],
+    methods: &[manages("Abandon", "", "", |world, call| actions::abandon(world, call.unit())), PROCESSES, ATTACH],
     signals: &[("RequestStop", "")],
 };
 
@@ -257,6 +260,10 @@ pub static LIMITS: &[Property<UnitView>] = &[
     silent("IOWeight", "t", |unit| Variant::U64(weight(unit, "io.weight"))),
     silent("CPUQuotaPerSecUSec", "t", |unit| Variant::U64(quota(unit))),
     silent("CPUQuotaPeriodUSec", "t", |unit| Variant::U64(resource(unit, "/cpu/period").unwrap_or(NONE))),
+    silent("AllowedCPUs", "ay", |unit| Variant::new(mask(unit, "cpuset.cpus"))),
+    silent("EffectiveCPUs", "ay", |unit| Variant::new(mask(unit, "cpuset.cpus.effective"))),
+    silent("AllowedMemoryNodes", "ay", |unit| Variant::new(mask(unit, "cpuset.mems"))),
+    silent("EffectiveMemoryNodes", "ay", |unit| Variant::new(mask(unit, "cpuset.mems.effective"))),
     fixed("DevicePolicy", "s", |unit| text(if has_devices(unit) { "strict" } else { "auto" })),
     fixed("DeviceAllow", "a(ss)", |_| none_of("(ss)")),
 ];
@@ -273,6 +280,22 @@ fn weight(unit: &UnitView, file: &str) -> u64 {
     let group = unit.group();
     let weight = if file == "io.weight" { group.keyed(file, "default") } else { group.number(file) };
     if weight == 100 { NONE } else { weight }
+}
+
+/// A list of the kernel's as a bit mask, its first byte the lowest.
+fn mask(unit: &UnitView, file: &str) -> Vec<u8> {
+    let mut mask = Vec::new();
+    for part in unit.group().text(file).trim().split(',').filter(|part| !part.is_empty()) {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) else { continue };
+        for bit in first..=last.min(MOST_PROCESSORS) {
+            if mask.len() <= bit / 8 {
+                mask.resize(bit / 8 + 1, 0u8);
+            }
+            mask[bit / 8] |= 1 << (bit % 8);
+        }
+    }
+    mask
 }
 
 fn quota(unit: &UnitView) -> u64 {

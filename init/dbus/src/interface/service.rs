@@ -8,19 +8,20 @@ use serde_json::Value;
 use zbus::Variant;
 
 use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, text, texts};
+use crate::actions;
 use crate::cgroup::NONE;
 use crate::fault::{self, Fault};
-use crate::interface::{kinds, manager};
+use crate::interface::kinds;
 use crate::world::UnitView;
 
 pub static INTERFACE: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Service",
     properties: &[STATE, COMMANDS, SETTINGS, kinds::KILL, kinds::ACCOUNTING, kinds::LIMITS],
     methods: &[
-        reads("GetProcesses", "", "a(sus)", |world, call| manager::processes(world, call.unit())),
+        reads("GetProcesses", "", "a(sus)", |world, call| actions::processes(world, call.unit())),
         manages("AttachProcesses", "sau", "", |world, call| {
             let (below, processes): (String, Vec<u32>) = call.arguments()?;
-            manager::attach(world, call.unit(), &below, processes)
+            actions::attach(world, call.unit(), &below, processes)
         }),
         reads("DumpFileDescriptorStore", "", "a(suuutuusu)", |_, _| {
             Err(Fault::new(fault::NOT_SUPPORTED, "What services left with PID 1 is not shown."))

@@ -5,8 +5,8 @@ use ashlar_control::message::{JobKind, JobMode};
 use ashlar_control::status::Stamp;
 use zbus::Variant;
 
-use super::manager::{self, enqueue, mode_of};
 use super::{Call, Interface, Property, emits, fixed, manages, none_of, object, reads, silent, text, texts};
+use crate::actions::{self, enqueue, mode_of};
 use crate::cgroup::NONE;
 use crate::fault::{self, Fault};
 use crate::path;
@@ -31,23 +31,23 @@ pub static INTERFACE: Interface<UnitView> = Interface {
         manages("ReloadOrTryRestart", "s", "o", |world, call| job(world, call, JobKind::TryReloadOrRestart)),
         manages("Kill", "si", "", |world, call| {
             let (whom, signal): (String, i32) = call.arguments()?;
-            manager::kill(world, call.unit(), &whom, signal)
+            actions::kill(world, call.unit(), &whom, signal)
         }),
         manages("QueueSignal", "sii", "", |world, call| {
             let (whom, signal, _): (String, i32, i32) = call.arguments()?;
-            manager::kill(world, call.unit(), &whom, signal)
+            actions::kill(world, call.unit(), &whom, signal)
         }),
-        manages("ResetFailed", "", "", |world, call| manager::reset_failed(world, call.unit())),
+        manages("ResetFailed", "", "", |world, call| actions::reset_failed(world, call.unit())),
         manages("SetProperties", "ba(sv)", "", |world, call| {
             let (_, properties): (bool, Vec<(String, Variant<'_>)>) =
                 call.message.body.borrow().ok_or_else(|| Fault::invalid("the properties cannot be read"))?;
-            manager::set_properties(world, call.unit(), &properties)
+            actions::set_properties(world, call.unit(), &properties)
         }),
-        reads("Ref", "", "", |world, call| manager::hold(world, call.caller, call.unit(), true)),
-        reads("Unref", "", "", |world, call| manager::hold(world, call.caller, call.unit(), false)),
+        reads("Ref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), true)),
+        reads("Unref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), false)),
         manages("Clean", "as", "", |_, _| Err(Fault::new(fault::NOTHING_TO_CLEAN, "No matching resources found."))),
-        manages("Freeze", "", "", |world, call| manager::freeze(world, call.unit(), true)),
-        manages("Thaw", "", "", |world, call| manager::freeze(world, call.unit(), false)),
+        manages("Freeze", "", "", |world, call| actions::freeze(world, call.unit(), true)),
+        manages("Thaw", "", "", |world, call| actions::freeze(world, call.unit(), false)),
     ],
     signals: &[],
 };
