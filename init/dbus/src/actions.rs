@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use ashlar_config::unit::is_unit_name;
 use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, Whom};
 use zbus::Variant;
 
@@ -21,7 +22,7 @@ pub fn done(world: &mut World, ask: &Ask) -> Result<Body, Fault> {
 
 /// A name that a unit could have.
 pub fn valid(name: &str) -> Result<(), Fault> {
-    match path::is_unit_name(name) {
+    match is_unit_name(name) {
         true => Ok(()),
         false => Err(Fault::invalid(format!("Unit name {name} is not valid."))),
     }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zbus::Variant;
 
 use crate::fault::{self, Fault};
-use crate::interface::{Call, Caller, Facet, Need};
+use crate::interface::{Call, Caller, Facet, Method, Need};
 use crate::introspect;
 use crate::path::{self, Object};
 use crate::wire::{Body, Message};
@@ -29,13 +29,14 @@ pub fn answer(world: &mut World, message: &Message, caller: &Caller) -> Result<B
     let unknown = || Fault::new(fault::UNKNOWN_OBJECT, format!("Unknown object '{}'.", header.path));
     let object = path::parse(&header.path).ok_or_else(unknown)?;
     let object = stand_in(world, object, caller).ok_or_else(unknown)?;
-    let facets = world.facets(&object).ok_or_else(unknown)?;
+    let methods = world.methods(&object).ok_or_else(unknown)?;
     match header.interface.as_str() {
-        PROPERTIES => properties(&facets, message),
+        PROPERTIES => properties(&world.facets(&object).ok_or_else(unknown)?, message),
         INTROSPECTABLE if header.member == "Introspect" => {
+            let facets = world.facets(&object).ok_or_else(unknown)?;
             Ok(Body::of(&(introspect::document(&facets, &world.children(&header.path)),)))
         }
-        _ => call(world, &facets, &Call { object, message, caller }),
+        _ => call(world, &methods, &Call { object, message, caller }),
     }
 }
 
@@ -116,10 +117,11 @@ fn of<'a>(facets: &'a [Box<dyn Facet>], interface: &'a str) -> impl Iterator<Ite
     facets.iter().map(|facet| &**facet).filter(move |facet| interface.is_empty() || facet.name() == interface)
 }
 
-fn call(world: &mut World, facets: &[Box<dyn Facet>], call: &Call<'_>) -> Result<Body, Fault> {
+fn call(world: &mut World, interfaces: &[(&str, &'static [Method])], call: &Call<'_>) -> Result<Body, Fault> {
     let header = &call.message.header;
-    let methods = of(facets, &header.interface).flat_map(|facet| facet.methods());
-    let method = methods.into_iter().find(|method| method.name == header.member);
+    let meant = |name: &str| header.interface.is_empty() || header.interface == name;
+    let mut methods = interfaces.iter().filter(|(name, _)| meant(name)).flat_map(|(_, methods)| *methods);
+    let method = methods.find(|method| method.name == header.member);
     let method = method.ok_or_else(|| unknown_method(&header.interface, &header.member))?;
     if call.message.body.signature() != method.input {
         return Err(wrong_signature(call.message, method.input));

@@ -122,11 +122,13 @@ impl Server {
 
     fn serve_client(&mut self, token: u64, events: u32) {
         let Some(mut client) = self.clients.remove(&token) else { return };
-        let went_well = (events & epoll::READ == 0 || client.stream.read().is_ok()) && self.talk(&mut client).is_ok();
-        if went_well && (events & epoll::HANGUP == 0 || events & epoll::READ != 0) {
+        let open = if events & epoll::READ != 0 { client.stream.read().is_ok() } else { events & epoll::HANGUP == 0 };
+        // What was said before hanging up counts, and may be answered to one who still listens.
+        if self.talk(&mut client).is_ok() && open {
             self.clients.insert(token, client);
         } else {
-            self.forget(&client.caller.peer.clone());
+            let _ = client.stream.write();
+            self.forget(&client.caller.peer);
         }
     }
 

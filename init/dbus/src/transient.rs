@@ -46,12 +46,13 @@ pub fn start(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
     if name.ends_with(".scope") && processes.is_empty() {
         return Err(Fault::new(fault::FILE_NOT_FOUND, "No processes to put into the scope were given."));
     }
-    let mut units = vec![first.finish(world)?];
+    let environment = world.machine().machine.environment;
+    let mut units = vec![first.finish(&environment)?];
     for (name, properties) in others {
         valid(&name)?;
         let mut draft = Draft::new(&name)?;
         draft.apply(&properties)?;
-        units.push(draft.finish(world)?);
+        units.push(draft.finish(&environment)?);
     }
     // A timer's service is what it starts: it has to be there first.
     let reply = world.act(&Ask::StartTransient { units, mode, processes }, &descriptors)?;
@@ -292,7 +293,7 @@ impl Draft {
     }
 
     /// The whole unit.
-    fn finish(mut self, world: &World) -> Result<Unit, Fault> {
+    fn finish(mut self, environment: &[(String, String)]) -> Result<Unit, Fault> {
         let resources = std::mem::take(&mut self.limits).finish();
         let stem = self.unit.name.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
         if self.unit.slice.is_empty() && !self.is(".slice") {
@@ -317,10 +318,8 @@ impl Draft {
                     return Err(Fault::new("org.freedesktop.systemd1.BadUnitSetting", text));
                 }
                 let mut host = self.host;
-                let given = host.environment;
-                host.environment = world.environment.clone().into_iter().collect();
-                host.environment.extend(given);
-                host.command = host.command.iter().map(|word| expand(word, &host.environment)).collect();
+                let all: Vec<(String, String)> = environment.iter().chain(&host.environment).cloned().collect();
+                host.command = host.command.iter().map(|word| expand(word, &all)).collect();
                 let mut service = self.service;
                 (service.resources, service.delegate, service.host) = (resources, self.delegate, Some(host));
                 if !self.tty {

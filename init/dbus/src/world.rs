@@ -7,14 +7,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::rc::Rc;
 
-use ashlar_config::unit::{Body as Kind, Unit as Settings};
+use ashlar_config::unit::{Body as Kind, Unit as Settings, is_unit_name};
 use ashlar_control::client::Error;
-use ashlar_control::message::{Event, Method, Reply};
+use ashlar_control::message::{Event, Method as Ask, Reply};
 use ashlar_control::status::{Job, Machine, Unit};
 use serde_json::Value;
 
 use crate::cgroup::Group;
-use crate::interface::{Bound, Facet, job, kinds, manager, service, unit};
+use crate::interface::{Bound, Facet, Interface, Method, job, kinds, manager, service, unit};
 use crate::link::Link;
 use crate::path::{self, MANAGER, Object};
 use crate::wire::{Body, Message};
@@ -39,7 +39,6 @@ pub struct MachineView {
     pub units: u32,
     pub failed: u32,
     pub jobs: u32,
-    pub environment: Vec<String>,
 }
 
 /// Everything.
@@ -61,8 +60,6 @@ pub struct World {
     pub activating: BTreeSet<String>,
     /// Of those, which ended otherwise than started.
     pub not_activated: Vec<(String, String)>,
-    /// What is set for services that are started from now on.
-    pub environment: BTreeMap<String, String>,
 }
 
 impl World {
@@ -83,12 +80,11 @@ impl World {
             holds: BTreeMap::new(),
             activating: BTreeSet::new(),
             not_activated: Vec::new(),
-            environment: BTreeMap::new(),
         };
-        if let Reply::Units { units } = world.ask(&Method::ListUnits {})? {
+        if let Reply::Units { units } = world.ask(&Ask::ListUnits {})? {
             units.into_iter().for_each(|unit| world.know(unit));
         }
-        if let Reply::Jobs { jobs } = world.ask(&Method::ListJobs {})? {
+        if let Reply::Jobs { jobs } = world.ask(&Ask::ListJobs {})? {
             world.jobs = jobs.into_iter().map(|job| (job.id, job)).collect();
         }
         Ok(world)
@@ -103,7 +99,7 @@ impl World {
     ///
     /// # Errors
     /// It refuses, or cannot be reached.
-    pub fn ask(&mut self, method: &Method) -> Result<Reply, Error> {
+    pub fn ask(&mut self, method: &Ask) -> Result<Reply, Error> {
         self.link.call(method, &[])
     }
 
@@ -111,7 +107,7 @@ impl World {
     ///
     /// # Errors
     /// The same.
-    pub fn act(&mut self, method: &Method, descriptors: &[std::os::fd::OwnedFd]) -> Result<Reply, Error> {
+    pub fn act(&mut self, method: &Ask, descriptors: &[std::os::fd::OwnedFd]) -> Result<Reply, Error> {
         let reply = self.link.call(method, descriptors);
         self.take_changes()?;
         reply
@@ -259,7 +255,7 @@ impl World {
         let Some(status) = self.units.get(&name).cloned() else { return missing(&name) };
         let settings = match self.settings.get(&name) {
             Some(settings) => Rc::clone(settings),
-            None => match self.ask(&Method::GetSettings { name: name.clone() }) {
+            None => match self.ask(&Ask::GetSettings { name: name.clone() }) {
                 Ok(Reply::Settings { settings }) => {
                     let settings = Rc::new(*settings);
                     self.settings.insert(name.clone(), Rc::clone(&settings));
@@ -270,7 +266,7 @@ impl World {
         };
         let edges = match self.edges.get(&name) {
             Some(edges) => Rc::clone(edges),
-            None => match self.ask(&Method::GetUnit { name: name.clone() }) {
+            None => match self.ask(&Ask::GetUnit { name: name.clone() }) {
                 Ok(Reply::Unit { unit }) => {
                     let edges = Rc::new(unit.dependencies);
                     self.edges.insert(name.clone(), Rc::clone(&edges));
@@ -287,18 +283,32 @@ impl World {
         self.settings.remove(name);
     }
 
-    fn machine(&mut self) -> MachineView {
-        let machine = match self.ask(&Method::GetMachine {}) {
+    /// The machine as it is looked at.
+    pub fn machine(&mut self) -> MachineView {
+        let machine = match self.ask(&Ask::GetMachine {}) {
             Ok(Reply::Machine { machine }) => *machine,
             _ => Machine::default(),
         };
         let failed = self.units.values().filter(|unit| unit.active == "failed").count() as u32;
-        let environment = self.environment.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let (units, jobs) = ((self.units.len() + self.aliases.len()) as u32, self.jobs.len() as u32);
-        MachineView { machine, units, failed, jobs, environment }
+        MachineView { machine, units, failed, jobs }
     }
 
-    /// The interfaces of an object; `None` if there is none.
+    /// Interfaces of an object with their methods; `None` if there is no such object.
+    pub fn methods(&self, object: &Object) -> Option<Vec<(&'static str, &'static [Method])>> {
+        match object {
+            Object::Folder => Some(Vec::new()),
+            Object::Manager => Some(vec![(manager::INTERFACE.name, manager::INTERFACE.methods)]),
+            Object::LogControl => Some(vec![(manager::LOG_CONTROL.name, manager::LOG_CONTROL.methods)]),
+            Object::Unit(name) if is_unit_name(name) => {
+                Some(unit_interfaces(name).into_iter().map(|interface| (interface.name, interface.methods)).collect())
+            }
+            Object::Unit(_) => None,
+            Object::Job(id) => self.jobs.get(id).map(|_| vec![(job::INTERFACE.name, job::INTERFACE.methods)]),
+        }
+    }
+
+    /// The interfaces of an object with their values; `None` if there is none.
     pub fn facets(&mut self, object: &Object) -> Option<Vec<Box<dyn Facet>>> {
         match object {
             Object::Folder => Some(Vec::new()),
@@ -309,7 +319,7 @@ impl World {
             Object::LogControl => {
                 Some(vec![Box::new(Bound { interface: &manager::LOG_CONTROL, subject: Rc::new(()) })])
             }
-            Object::Unit(name) if path::is_unit_name(name) => Some(unit_facets(&Rc::new(self.view(name)))),
+            Object::Unit(name) if is_unit_name(name) => Some(unit_facets(&Rc::new(self.view(name)))),
             Object::Unit(_) => None,
             Object::Job(id) => {
                 let subject = Rc::new(self.jobs.get(id)?.clone());
@@ -328,15 +338,19 @@ impl World {
     }
 }
 
+/// What all units have, and what those of this kind have besides.
+fn unit_interfaces(name: &str) -> Vec<&'static Interface<UnitView>> {
+    let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
+    let own = match kind {
+        "service" => Some(&service::INTERFACE),
+        _ => kinds::INTERFACES.iter().find(|(name, _)| *name == kind).map(|(_, interface)| *interface),
+    };
+    [&unit::INTERFACE].into_iter().chain(own).collect()
+}
+
 fn unit_facets(view: &Rc<UnitView>) -> Vec<Box<dyn Facet>> {
     let bound = |interface| -> Box<dyn Facet> { Box::new(Bound { interface, subject: Rc::clone(view) }) };
-    let mut facets = vec![bound(&unit::INTERFACE)];
-    let kind = view.status.name.rsplit_once('.').map_or("", |(_, kind)| kind);
-    facets.extend(match kind {
-        "service" => Some(bound(&service::INTERFACE)),
-        _ => kinds::INTERFACES.iter().find(|(name, _)| *name == kind).map(|(_, interface)| bound(interface)),
-    });
-    facets
+    unit_interfaces(&view.status.name).into_iter().map(bound).collect()
 }
 
 fn missing(name: &str) -> UnitView {

@@ -254,6 +254,7 @@ impl Machine {
             Method::Attach { unit, subgroup, processes } => self.attach(&unit, &subgroup, &processes)?,
             Method::Freeze { unit, frozen } => self.freeze(&unit, frozen)?,
             Method::Abandon { unit } => self.abandon(&unit)?,
+            Method::SetEnvironment { unset, set } => self.set_environment(&unset, set),
             Method::Hold { unit, held } => self.hold(id, &unit, held)?,
             Method::CancelJob { id } => {
                 self.core.cancel(id)?;

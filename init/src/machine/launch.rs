@@ -116,6 +116,7 @@ impl Machine {
         };
         command.args(arguments).stdin(input).stdout(output).stderr(error);
         command.env_clear().env("PATH", HOST_PATH).envs(environment).env("NOTIFY_SOCKET", NOTIFY);
+        command.envs(&self.gifts.environment);
         if let Some(folder) = &host.working_directory {
             command.current_dir(folder);
         }

@@ -51,6 +51,7 @@ impl Machine {
             problems: facts::problems(),
             commit: self.trial.word().into(),
             sessions: self.sessions.remote(),
+            environment: self.gifts.environment.clone().into_iter().collect(),
         }
     }
 

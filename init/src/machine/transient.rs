@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use ashlar_config::unit::{Body, Unit};
+use ashlar_config::unit::{Body, Unit, is_unit_name};
 use ashlar_control::message::{self, JobKind, JobMode, Refusal, Reply};
 use ashlar_runtime::spec::Resources;
 use serde_json::Value;
@@ -29,6 +29,8 @@ pub(super) struct Gifts {
     processes: BTreeMap<UnitId, Vec<u32>>,
     /// Standard input, output and error of services.
     pub stdio: BTreeMap<UnitId, [OwnedFd; 3]>,
+    /// Variables of commands on the host.
+    pub environment: BTreeMap<String, String>,
     /// Who holds which units.
     holds: BTreeMap<u32, BTreeMap<UnitId, u32>>,
 }
@@ -56,6 +58,9 @@ impl Machine {
         if units.len() > UNIT_LIMIT {
             return invalid("that are too many units");
         }
+        if let Some(unit) = units.iter().find(|unit| !is_fine(unit)) {
+            return Err(Refusal::Invalid { reason: format!("{} cannot be made while the machine runs", unit.name) });
+        }
         if let Some(pid) = processes.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             return Err(Refusal::NoSuchProcess { pid: *pid });
         }
@@ -65,7 +70,13 @@ impl Machine {
         let stdio = self.connections.get(caller).map(|connection| std::mem::take(&mut connection.descriptors));
         let mut made = Vec::new();
         for unit in units {
-            made.push(self.make(Unit { transient: true, ..unit })?);
+            match self.make(Unit { transient: true, ..unit }) {
+                Ok(id) => made.push(id),
+                Err(refusal) => {
+                    self.forget(&made);
+                    return Err(refusal);
+                }
+            }
         }
         let first = made[0];
         if let Ok(stdio) = <[OwnedFd; 3]>::try_from(stdio.unwrap_or_default()) {
@@ -219,6 +230,18 @@ impl Machine {
         Ok(Reply::Done {})
     }
 
+    pub(super) fn set_environment(&mut self, unset: &[String], set: Vec<(String, String)>) -> Reply {
+        self.gifts.environment.extend(set);
+        unset.iter().for_each(|name| drop(self.gifts.environment.remove(name)));
+        self.snapshot.put("e", &self.gifts.environment);
+        Reply::Done {}
+    }
+
+    /// Takes over what an earlier instance had been told.
+    pub(super) fn restore_environment(&mut self, value: &Value) {
+        self.gifts.environment = serde_json::from_value(value.clone()).unwrap_or_default();
+    }
+
     /// A caller is gone, and with it all that it held.
     pub(super) fn let_go(&mut self, caller: u32) {
         for unit in self.gifts.holds.remove(&caller).into_iter().flat_map(BTreeMap::into_keys) {
@@ -249,6 +272,20 @@ impl Machine {
             self.tell(message::Event::UnitRemoved(name));
         }
     }
+}
+
+/// Names become paths of control groups, and commands run on the host: a container needs a bundle, which only a builder
+/// makes.
+fn is_fine(unit: &Unit) -> bool {
+    let slice = unit.slice.is_empty() || (is_unit_name(&unit.slice) && unit.slice.ends_with(".slice"));
+    let body = match &unit.body {
+        Body::Service(service) => service.host.is_some() && unit.kind() == "service",
+        Body::Timer { .. } => unit.kind() == "timer",
+        Body::Scope(_) => unit.kind() == "scope",
+        Body::Slice(_) => unit.kind() == "slice",
+        Body::Socket { .. } | Body::Target => false,
+    };
+    is_unit_name(&unit.name) && slice && body
 }
 
 fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
@@ -314,6 +351,24 @@ mod tests {
         check("a-b.slice", Some("a.slice"));
         check("a.slice", None);
         check("-.slice", None);
+    }
+
+    #[test]
+    fn what_may_be_made() {
+        use ashlar_config::unit::{Scope, Service};
+        let check = |name: &str, slice: &str, body: Body, expect| {
+            let unit = Unit { name: name.into(), slice: slice.into(), body, ..Unit::default() };
+            assert_eq!(is_fine(&unit), expect, "{name} {slice}");
+        };
+        let scope = || Body::Scope(Box::<Scope>::default());
+        check("a.scope", "b.slice", scope(), true);
+        check("a.scope", "", scope(), true);
+        check("a.scope", "../b.slice", scope(), false);
+        check("a.scope", "b.scope", scope(), false);
+        check("../a.scope", "", scope(), false);
+        check("a.service", "", scope(), false);
+        check("a.service", "", Body::Service(Box::<Service>::default()), false);
+        check("a.target", "", Body::Target, false);
     }
 
     #[test]

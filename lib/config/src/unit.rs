@@ -6,10 +6,12 @@
 
 mod builtin;
 mod file;
+mod name;
 mod resolve;
 mod resolved;
 
 pub use builtin::BUILTIN;
 pub use file::*;
+pub use name::is_unit_name;
 pub use resolve::{Placement, resolve};
 pub use resolved::*;

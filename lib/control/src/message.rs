@@ -117,6 +117,15 @@ pub enum Method {
         /// Whether it is kept.
         held: bool,
     },
+    /// Change the environment of commands on the host that are started from now on: replies [`Reply::Done`].
+    SetEnvironment {
+        /// Variables that go.
+        #[serde(default)]
+        unset: Vec<String>,
+        /// Variables and their values.
+        #[serde(default)]
+        set: Vec<(String, String)>,
+    },
     /// Forget that a unit (or every unit) failed: replies [`Reply::Done`].
     ResetFailed {
         /// Unit; all if empty.

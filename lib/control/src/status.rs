@@ -35,6 +35,8 @@ pub struct Machine {
     pub commit: String,
     /// Sessions of people who came over the network.
     pub sessions: u32,
+    /// What was set for commands on the host.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A point in time, by two clocks, in microseconds; 0 if it never was.

@@ -74,7 +74,9 @@ static PROPERTIES: &[Property<MachineView>] = &[
     silent("NInstalledJobs", "u", |view| Variant::U32(view.jobs)),
     silent("NFailedJobs", "u", |_| Variant::U32(0)),
     silent("Progress", "d", |view| Variant::F64(if finish(view) == 0 { 0.5 } else { 1.0 })),
-    silent("Environment", "as", |view| texts(&view.environment)),
+    silent("Environment", "as", |view| {
+        texts(view.machine.environment.iter().map(|(key, value)| format!("{key}={value}")))
+    }),
     fixed("ConfirmSpawn", "b", |_| Variant::Bool(false)),
     fixed("ShowStatus", "b", |_| Variant::Bool(false)),
     fixed("UnitPath", "as", |_| texts(["/usr/lib/ashlar/units"])),
@@ -476,14 +478,11 @@ fn enable(world: &mut World, names: &[String]) -> Result<Body, Fault> {
 }
 
 fn change_environment(world: &mut World, unset: &[String], set: &[String]) -> Result<Body, Fault> {
-    for entry in set {
-        let (key, value) = entry.split_once('=').ok_or_else(|| Fault::invalid("Invalid environment assignments"))?;
-        world.environment.insert(key.to_owned(), value.to_owned());
-    }
-    for entry in unset {
-        world.environment.remove(entry.split_once('=').map_or(entry.as_str(), |(key, _)| key));
-    }
-    Ok(Body::empty())
+    let pair = |entry: &String| entry.split_once('=').map(|(key, value)| (key.to_owned(), value.to_owned()));
+    let set: Option<Vec<(String, String)>> = set.iter().map(pair).collect();
+    let set = set.ok_or_else(|| Fault::invalid("Invalid environment assignments"))?;
+    let name = |entry: &String| entry.split_once('=').map_or(entry.clone(), |(key, _)| key.to_owned());
+    done(world, &Ask::SetEnvironment { unset: unset.iter().map(name).collect(), set })
 }
 
 fn dump(world: &World, patterns: &[String]) -> String {
