@@ -25,6 +25,7 @@ impl Core {
             self.log(4, id, text);
         }
         self.changed.insert(id);
+        self.note_transient(id);
         Ok(id)
     }
 
@@ -38,13 +39,15 @@ impl Core {
                 _ => false,
             };
             // A timer's service is there for as long as the timer is.
-            let wanted = core.graph[unit].triggers.iter().any(|other| !core.active(*other).is_down());
-            down && !held && !wanted
+            let comes = |other: &UnitId| !core.active(*other).is_down() || core.jobs.of(*other).is_some();
+            down && !held && !core.graph[unit].triggers.iter().any(comes)
         };
-        let (go, stay) = std::mem::take(&mut self.transient).into_iter().partition(|unit| may_go(self, *unit));
-        self.transient = stay;
-        let go: std::collections::BTreeSet<UnitId> = go;
-        go.into_iter().collect()
+        let noted = std::mem::take(&mut self.transient);
+        // One that is up is noted again when it goes down.
+        let (go, stay): (Vec<UnitId>, Vec<UnitId>) =
+            noted.into_iter().filter(|unit| self.active(*unit).is_down()).partition(|unit| may_go(self, *unit));
+        self.transient.extend(stay);
+        go
     }
 
     /// Forgets a unit.
@@ -107,6 +110,17 @@ mod tests {
         assert_eq!(core.graph.find("x.scope"), None);
         // Its place is used again.
         assert_eq!(core.load(any("y.scope transient")).unwrap(), unit);
+    }
+
+    #[test]
+    fn a_timers_service_is_there_for_as_long_as_the_timer() {
+        let (mut core, _) = Core::new(Vec::new(), 1);
+        let service = core.load(any("x.service transient")).unwrap();
+        let timer = core.load(any("x.timer transient every=100")).unwrap();
+        core.enqueue("x.timer", JobKind::Start, JobMode::Fail).unwrap();
+        assert_eq!(core.collectable(&Holds::new()), []);
+        core.enqueue("x.timer", JobKind::Stop, JobMode::Fail).unwrap();
+        assert_eq!(core.collectable(&Holds::new()), [service, timer]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The snapshot: what is written after each turn, and how a new instance goes on from it.
 //!
-//! Keys: `m` the machine, `e` the environment of commands on the host, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
+//! Keys: `m` the machine, `h` who holds which units, `e` the environment of commands on the host, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
 //! descriptors, `t:UNIT` a unit that was made meanwhile, `s:UNIT` a service's store, `c:ID` a caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
 //! others are closed by the new instance, which also ends what was half begun (see [`Machine::adopt`]).
 
@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use ashlar_config::unit::Body;
 use ashlar_control::message::Event;
 use ashlar_sys::{descriptor, epoll};
 use serde::de::DeserializeOwned;
@@ -17,6 +18,7 @@ use serde_json::Value;
 
 use super::Machine;
 use super::status::Detail;
+use crate::builtin;
 use crate::cgroup;
 use crate::control::Kept;
 use crate::core::job::{Job, Kind};
@@ -290,6 +292,9 @@ impl Machine {
         for (id, value) in inherited.named("c:") {
             self.restore_caller(id, value);
         }
+        if let Some(value) = inherited.records.get("h") {
+            self.restore_holds(value);
+        }
         if !first {
             let last = inherited.records.get("n").and_then(Value::as_u64).unwrap_or(0);
             self.core.jobs.count_from(last as u32);
@@ -379,6 +384,7 @@ impl Machine {
         let ours = Self::children();
         for unit in self.core.graph.ids().collect::<Vec<_>>() {
             if self.core.service(unit).is_none() {
+                self.adopt_group(unit);
                 continue;
             }
             let group = self.group_of(unit);
@@ -401,6 +407,21 @@ impl Machine {
                 Some(pid) => self.adopt_main(unit, *pid, lost),
                 None => drop(cgroup::kill(&group)),
             }
+        }
+    }
+
+    /// A scope or slice that is there is watched again; one whose processes ended in the meantime ends now.
+    fn adopt_group(&mut self, unit: UnitId) {
+        let has_group = matches!(&self.core.graph[unit].unit.body, Body::Scope(_) | Body::Slice(_));
+        if !has_group || self.core.active(unit).is_down() || builtin::is_perpetual(self.core.graph.name(unit)) {
+            return;
+        }
+        let group = self.group_of(unit);
+        if cgroup::path(&group).is_dir() {
+            self.watch_group(unit, &group);
+        }
+        if self.core.scope(unit).is_some() {
+            self.report_if_empty(unit);
         }
     }
 

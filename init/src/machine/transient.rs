@@ -227,7 +227,28 @@ impl Machine {
             (false, None) => return Err(Refusal::Failed { reason: format!("{name} is not held") }),
         }
         self.core.touch_transient(unit);
+        self.save_holds();
         Ok(Reply::Done {})
+    }
+
+    fn save_holds(&mut self) {
+        let named = |units: &BTreeMap<UnitId, u32>| -> BTreeMap<String, u32> {
+            units.iter().map(|(unit, count)| (self.name(*unit), *count)).collect()
+        };
+        let holds: BTreeMap<u32, BTreeMap<String, u32>> =
+            self.gifts.holds.iter().map(|(caller, units)| (*caller, named(units))).collect();
+        self.snapshot.put("h", &holds);
+    }
+
+    /// Takes over who held what, of callers that are still there.
+    pub(super) fn restore_holds(&mut self, value: &Value) {
+        let Ok(holds) = serde_json::from_value::<BTreeMap<u32, BTreeMap<String, u32>>>(value.clone()) else { return };
+        for (caller, units) in holds {
+            if self.connections.get(caller).is_some() {
+                let found = units.into_iter().filter_map(|(name, count)| Some((self.core.graph.find(&name)?, count)));
+                self.gifts.holds.insert(caller, found.collect());
+            }
+        }
     }
 
     pub(super) fn set_environment(&mut self, unset: &[String], set: Vec<(String, String)>) -> Reply {
@@ -244,9 +265,9 @@ impl Machine {
 
     /// A caller is gone, and with it all that it held.
     pub(super) fn let_go(&mut self, caller: u32) {
-        for unit in self.gifts.holds.remove(&caller).into_iter().flat_map(BTreeMap::into_keys) {
-            self.core.touch_transient(unit);
-        }
+        let Some(held) = self.gifts.holds.remove(&caller) else { return };
+        held.into_keys().for_each(|unit| self.core.touch_transient(unit));
+        self.save_holds();
     }
 
     /// Forgets units that are over and that nobody holds.
@@ -261,6 +282,9 @@ impl Machine {
             self.remove_group(*unit);
             self.gifts.processes.remove(unit);
             self.gifts.stdio.remove(unit);
+            for units in self.gifts.holds.values_mut() {
+                units.remove(unit);
+            }
             self.stores.remove(unit);
             self.ports.remove(unit);
             self.core.unload(*unit);
