@@ -4,7 +4,6 @@
 //! Everything that a unit names is looked for here: users, programs, capabilities, devices, paths, other units. What
 //! is missing is an error of its file.
 
-pub mod capabilities;
 mod config;
 mod devices;
 mod mounts;

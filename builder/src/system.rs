@@ -95,6 +95,11 @@ impl System<'_> {
             Role::Machine => {
                 tree.remove("var");
                 tree.make_directory("var", &origin)?;
+                // What an administrator writes is shown there, from the state partition.
+                for folder in ["etc/systemd/system", "etc/containers/systemd"] {
+                    tree.remove(folder);
+                    tree.make_directory(folder, &origin)?;
+                }
             }
             Role::Container => {
                 VAR_FOLDERS.iter().try_for_each(|folder| tree.make_directory(folder, &origin))?;

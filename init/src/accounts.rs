@@ -30,6 +30,20 @@ impl Accounts {
         Self { passwd: read("passwd"), group: read("group") }
     }
 
+    /// Out of the text of both files.
+    #[cfg(test)]
+    pub fn of(passwd: &str, group: &str) -> Self {
+        Self { passwd: passwd.into(), group: group.into() }
+    }
+
+    /// Further groups of a user.
+    pub fn memberships(&self, user: &str) -> Vec<u32> {
+        self.groups()
+            .filter(|(_, _, members)| members.split(',').any(|name| name == user))
+            .map(|(_, gid, _)| gid)
+            .collect()
+    }
+
     fn users(&self) -> impl Iterator<Item = User> {
         self.passwd.lines().filter_map(|line| {
             let mut fields = line.split(':');

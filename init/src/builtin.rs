@@ -3,7 +3,11 @@
 //! Whatever does not need /var starts beside the state program; what stands after `local-fs.target` waits for it.
 
 use ashlar_config::quantity::Span;
-use ashlar_config::unit::{Body, Dependencies, HostCommand, Service, ServiceType, Slice, Supervision, Unit};
+use ashlar_config::unit::{
+    Body, Command, Commands, Condition, Dependencies, Service, ServiceType, Slice, Supervision, Unit,
+};
+
+use crate::unit_files::GENERATED;
 
 /// Makes and mounts /var.
 pub const STATE: &str = "ashlar-state.service";
@@ -13,6 +17,8 @@ pub const PROVISION: &str = "ashlar-provision.service";
 pub const COMMIT: &str = "ashlar-commit.service";
 /// Ends the count of boots that never became ready.
 pub const READY: &str = "ashlar-ready.service";
+/// Runs the programs that write unit files.
+pub const GENERATORS: &str = "ashlar-generators.service";
 /// PID 1 itself.
 pub const OWN: &str = "init.scope";
 /// What booting means.
@@ -21,12 +27,15 @@ pub const DEFAULT: &str = "multi-user.target";
 /// Name, description, what it requires, what it comes after.
 type Target = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
-const TARGETS: [Target; 20] = [
+const TARGETS: [Target; 26] = [
+    ("local-fs-pre.target", "Before local file systems", &[], &[STATE]),
     ("local-fs.target", "Local file systems", &[], &[STATE]),
     ("sysinit.target", "The machine is set up", &[], &[]),
     ("sockets.target", "Sockets", &[], &[]),
     ("timers.target", "Timers", &[], &[]),
-    ("basic.target", "Basic system", &["sysinit.target", "sockets.target", "timers.target"], &[]),
+    ("paths.target", "Paths", &[], &[]),
+    ("slices.target", "Slices", &[], &[]),
+    ("basic.target", "Basic system", &BASIC, &[]),
     ("network-pre.target", "Before the network", &[], &[]),
     ("network.target", "Network", &[], &["network-pre.target"]),
     ("network-online.target", "Network is online", &[], &["network.target"]),
@@ -34,15 +43,21 @@ const TARGETS: [Target; 20] = [
     ("nss-user-lookup.target", "Users can be looked up", &[], &[]),
     ("time-set.target", "The clock is set", &[], &[]),
     ("time-sync.target", "The clock is synchronized", &[], &["time-set.target"]),
+    ("remote-fs-pre.target", "Before remote file systems", &[], &[]),
     ("remote-fs.target", "Remote file systems", &[], &[]),
+    ("getty.target", "Login prompts", &[], &[]),
     ("multi-user.target", "All services", &["basic.target"], &[]),
     ("graphical.target", "Graphical interface", &["multi-user.target"], &[]),
     ("shutdown.target", "Everything stops", &[], &[]),
+    ("umount.target", "All file systems are taken away", &[], &[]),
     ("reboot.target", "Reboot", &["shutdown.target"], &["shutdown.target"]),
     ("poweroff.target", "Power off", &["shutdown.target"], &["shutdown.target"]),
     ("halt.target", "Halt", &["shutdown.target"], &["shutdown.target"]),
     ("kexec.target", "Reboot by kexec", &["shutdown.target"], &["shutdown.target"]),
 ];
+
+/// What services stand on.
+const BASIC: [&str; 5] = ["sysinit.target", "sockets.target", "timers.target", "paths.target", "slices.target"];
 
 /// Groups that are there from the first moment on.
 const SLICES: [(&str, &str); 4] = [
@@ -58,7 +73,8 @@ pub fn is_perpetual(name: &str) -> bool {
 }
 
 /// Targets that are the way down.
-const DOWN: [&str; 5] = ["shutdown.target", "reboot.target", "poweroff.target", "halt.target", "kexec.target"];
+const DOWN: [&str; 6] =
+    ["shutdown.target", "umount.target", "reboot.target", "poweroff.target", "halt.target", "kexec.target"];
 
 /// All of them.
 pub fn units() -> Vec<Unit> {
@@ -67,6 +83,7 @@ pub fn units() -> Vec<Unit> {
     units.push(program(STATE, "State partition and /var", (state, ""), &[], &["local-fs.target", "sysinit.target"]));
     units.push(program(PROVISION, "Machine configuration", (provision, ""), &[STATE], &["sysinit.target"]));
     units.push(program(READY, "Record of boots", (state, "ready"), &[], &[]));
+    units.push(generators(&[]));
     units.extend(SLICES.iter().map(|(name, description)| {
         let body = Body::Slice(Slice::default());
         Unit { slice: String::new(), ..unit(name, description, Dependencies::default(), Vec::new(), body) }
@@ -74,6 +91,39 @@ pub fn units() -> Vec<Unit> {
     let own = unit(OWN, "System and service manager", Dependencies::default(), Vec::new(), Body::Scope(Box::default()));
     units.push(Unit { slice: "-.slice".to_owned(), ..own });
     units
+}
+
+/// The programs that write unit files, one after the other: each gets three folders (systemd.generator(7)).
+pub fn generators(programs: &[String]) -> Unit {
+    let folders = GENERATED.map(str::to_owned);
+    let empty = |folder: &String| {
+        let words = ["/bin/sh", "-c", "rm -rf \"$1\" && mkdir -p \"$1\"", "sh", folder.as_str()];
+        Command { verbatim: true, ..Command::of(&words.map(str::to_owned)) }
+    };
+    // Without a program only what others left is swept up.
+    let nothing = programs.is_empty().then(|| Command::of(&["/bin/true".to_owned()]));
+    let run = |program: &String| {
+        let words: Vec<String> = [program.clone()].into_iter().chain(folders.clone()).collect();
+        Command { ignore_failure: true, ..Command::of(&words) }
+    };
+    let service = Service {
+        service_type: ServiceType::Oneshot,
+        commands: Commands {
+            start_pre: folders.iter().map(empty).collect(),
+            start: programs.iter().map(run).chain(nothing).collect(),
+            ..Commands::default()
+        },
+        host: Some(Box::default()),
+        supervision: Supervision { start_limit_burst: 0, ..Supervision::default() },
+        ..Service::default()
+    };
+    unit(GENERATORS, "Unit file generators", Dependencies::default(), Vec::new(), Body::Service(Box::new(service)))
+}
+
+/// Where the file of a unit of the image would be.
+pub fn path_of(name: &str) -> String {
+    let own = TARGETS.iter().any(|(target, ..)| *target == name) || name == "default.target";
+    if own { format!("{}/{name}", crate::unit_files::VENDORS) } else { format!("/usr/lib/ashlar/units/{name}.json") }
 }
 
 /// A slice by its name, for units in it: its own parent is in its name.
@@ -116,7 +166,11 @@ fn program(
     let words = [command].into_iter().chain(arguments.split_whitespace());
     let service = Service {
         service_type: ServiceType::Oneshot,
-        host: Some(HostCommand { command: words.map(str::to_owned).collect(), ..HostCommand::default() }),
+        commands: Commands {
+            start: vec![Command::of(&words.map(str::to_owned).collect::<Vec<_>>())],
+            ..Commands::default()
+        },
+        host: Some(Box::default()),
         supervision: Supervision {
             remain_after_exit: true,
             // A file system check of a large disk takes its time; a machine without /var is of no use.
@@ -128,7 +182,7 @@ fn program(
     let dependencies = Dependencies { after: names(after), ..Dependencies::default() };
     let mut unit = unit(name, description, dependencies, Vec::new(), Body::Service(Box::new(service)));
     unit.wanted_by = names(wanted_by);
-    unit.condition_path_exists = Some(command.to_owned());
+    unit.conditions = vec![Condition::path_exists(command)];
     unit
 }
 
@@ -157,7 +211,7 @@ mod tests {
             }
             for action in actions {
                 match action {
-                    Action::Check { unit, .. } => core.condition(unit, false),
+                    Action::Check { unit } => core.condition(unit, false, true),
                     Action::JobRemoved { job, .. } => ended.push(core.graph.name(job.unit).to_owned()),
                     _ => {}
                 }

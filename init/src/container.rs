@@ -5,16 +5,17 @@
 use std::os::fd::BorrowedFd;
 use std::path::Path;
 
-use ashlar_runtime::Bundle;
+use ashlar_runtime::{Bundle, Error, Step};
 
 use crate::cgroup;
+use crate::exec::{Failure, code};
 
 /// One process to be started in a container.
 pub struct Request<'a> {
     /// What the container is called.
     pub id: &'a str,
-    /// OCI bundle directory.
-    pub bundle: &'a str,
+    /// Where it is described.
+    pub bundle: Described<'a>,
     /// Control group below the root; the bundle's limits apply to it.
     pub group: &'a str,
     /// Group below that one in which the process runs.
@@ -36,6 +37,14 @@ pub struct Request<'a> {
     pub tell: bool,
 }
 
+/// Where a container is described.
+pub enum Described<'a> {
+    /// In an OCI bundle's directory.
+    In(&'a str),
+    /// Here.
+    As(Box<Bundle>),
+}
+
 /// A process that was forked.
 pub struct Begun {
     pub pid: u32,
@@ -55,21 +64,45 @@ impl Setup {
     }
 
     /// Executed, or which step failed and why; `None`: not yet.
-    pub fn outcome(&mut self) -> Option<Result<(), String>> {
-        self.0.outcome().map(|outcome| outcome.map_err(|error| error.to_string()))
+    pub fn outcome(&mut self) -> Option<Result<(), Failure>> {
+        self.0.outcome().map(|outcome| outcome.map_err(|error| failure(&error)))
     }
 
     /// The outcome once the process has ended.
-    pub fn ended(self) -> Result<(), String> {
-        self.0.ended().map_err(|error| error.to_string())
+    pub fn ended(self) -> Result<(), Failure> {
+        self.0.ended().map_err(|error| failure(&error))
     }
+}
+
+fn failure(error: &Error) -> Failure {
+    let code = match error {
+        Error::Step(failure) => match failure.step {
+            Step::WorkingDirectory => code::CHDIR,
+            Step::Execute => code::EXEC,
+            Step::Terminal | Step::Descriptors => code::STDIN,
+            Step::Identity => code::USER,
+            Step::Capabilities => code::CAPABILITIES,
+            Step::Filter => code::SECCOMP,
+            Step::ProcessLimit => code::LIMITS,
+            _ => code::NAMESPACE,
+        },
+        _ => code::EXEC,
+    };
+    Failure { reason: error.to_string(), code }
 }
 
 /// Forks the process.
 pub fn begin(request: &Request<'_>) -> Result<Begun, String> {
-    let bundle = Bundle::load(Path::new(request.bundle)).map_err(|error| error.to_string())?;
+    let loaded;
+    let bundle = match &request.bundle {
+        Described::In(directory) => {
+            loaded = Bundle::load(Path::new(directory)).map_err(|error| error.to_string())?;
+            &loaded
+        }
+        Described::As(bundle) => bundle,
+    };
     let begun = ashlar_runtime::begin(&ashlar_runtime::Request {
-        bundle: &bundle,
+        bundle,
         id: request.id,
         group: Some(&cgroup::path(request.group)),
         subgroup: request.subgroup,

@@ -29,6 +29,8 @@ pub enum Waiting {
     Job(u32),
     /// The end of a session's process.
     Session(u32),
+    /// The end of reading unit files again.
+    Reload,
     /// Every change, until it hangs up.
     Watch,
 }

@@ -35,7 +35,8 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use ashlar_config::unit::{Body, Service, Unit};
+use ashlar_config::systemd::calendar::{Utc, Zone};
+use ashlar_config::unit::{Body, Command, Commands, Service, Unit};
 use ashlar_control::message::Shutdown;
 use serde::{Deserialize, Serialize};
 
@@ -57,15 +58,74 @@ pub struct Now {
     pub real: u64,
 }
 
+/// A list of commands of a service, by the point of its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Whether it is started at all.
+    Condition,
+    /// Before the main one.
+    Pre,
+    /// Behind it.
+    Post,
+    /// To read its configuration again.
+    Reload,
+    /// To end.
+    Stop,
+    /// When it has ended.
+    StopPost,
+}
+
+impl Stage {
+    /// Its commands.
+    pub fn of(self, commands: &Commands) -> &[Command] {
+        match self {
+            Self::Condition => &commands.condition,
+            Self::Pre => &commands.start_pre,
+            Self::Post => &commands.start_post,
+            Self::Reload => &commands.reload,
+            Self::Stop => &commands.stop,
+            Self::StopPost => &commands.stop_post,
+        }
+    }
+
+    /// The state in which they run.
+    fn state(self) -> Sub {
+        match self {
+            Self::Condition => Sub::Condition,
+            Self::Pre => Sub::StartPre,
+            Self::Post => Sub::StartPost,
+            Self::Reload => Sub::Reload,
+            Self::Stop => Sub::Stop,
+            Self::StopPost => Sub::StopPost,
+        }
+    }
+
+    /// Whose commands run in a state.
+    fn in_state(sub: Sub) -> Option<Self> {
+        let all = [Self::Condition, Self::Pre, Self::Post, Self::Reload, Self::Stop, Self::StopPost];
+        all.into_iter().find(|stage| stage.state() == sub)
+    }
+
+    /// What it is called when something is wrong with it.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Condition => "condition",
+            Self::Pre => "start-pre",
+            Self::Post => "start-post",
+            Self::Reload => "reload",
+            Self::Stop => "stop",
+            Self::StopPost => "stop-post",
+        }
+    }
+}
+
 /// What a process of a unit is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The service itself.
     Main,
-    /// The command of this number before it.
-    Pre(usize),
-    /// The command that asks for a reload.
-    Reload,
+    /// The command of this number beside it.
+    Control(Stage, usize),
     /// The health check.
     Health,
 }
@@ -73,10 +133,12 @@ pub enum Role {
 /// What the outside has to do. Actions of one batch are carried out in order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Action {
-    /// Look whether the path exists, then report [`Core::condition`].
-    Check { unit: UnitId, path: String },
+    /// Look whether its conditions and asserts hold, then report [`Core::condition`].
+    Check { unit: UnitId },
     /// Start a process, then report [`Core::spawned`] or [`Core::not_started`].
     Spawn { unit: UnitId, role: Role },
+    /// Look for the main process that a first one left behind, then report [`Core::found_main`].
+    FindMain { unit: UnitId },
     /// Send the main process a signal.
     Signal { unit: UnitId, signal: i32 },
     /// Send the stop signal: to the main process or (`all`) to the whole group; then report if the group is empty.
@@ -95,6 +157,10 @@ pub enum Action {
     Close { unit: UnitId },
     /// Tell (or stop telling) of traffic on them.
     Listen { unit: UnitId, on: bool },
+    /// Look when a timer last fired in an earlier run of the machine, then report [`Core::stamp_read`].
+    ReadStamp { unit: UnitId },
+    /// Note that it fired.
+    WriteStamp { unit: UnitId },
     /// Something for people.
     Log { level: u8, unit: Option<UnitId>, text: String },
     /// A job was queued.
@@ -121,7 +187,6 @@ enum Work {
 }
 
 /// Everything PID 1 knows about units.
-#[derive(Debug)]
 pub struct Core {
     pub graph: Graph,
     runs: Vec<Run>,
@@ -138,6 +203,8 @@ pub struct Core {
     transient: BTreeSet<UnitId>,
     started_up: bool,
     seed: u64,
+    /// Local time.
+    zone: &'static (dyn Zone + Sync),
 }
 
 impl Core {
@@ -159,9 +226,15 @@ impl Core {
             transient: BTreeSet::new(),
             started_up: false,
             seed,
+            zone: &Utc,
         };
         core.begin_perpetual(crate::builtin::is_perpetual);
         (core, complaints)
+    }
+
+    /// What local time is.
+    pub fn set_zone(&mut self, zone: &'static (dyn Zone + Sync)) {
+        self.zone = zone;
     }
 
     /// The time from which the next events count.
@@ -193,6 +266,7 @@ impl Core {
     pub fn service(&self, unit: UnitId) -> Option<&Service> {
         match &self.graph[unit].unit.body {
             Body::Service(service) => Some(service),
+            Body::Mount(mount) => Some(&mount.service),
             _ => None,
         }
     }
@@ -229,6 +303,7 @@ impl Core {
             }
             Alarm::Health => self.check_health(unit),
             Alarm::Clock => self.fire(unit),
+            Alarm::Find => self.actions.push(Action::FindMain { unit }),
         }
     }
 
@@ -250,12 +325,21 @@ impl Core {
         self.watchdog_of(unit)
     }
 
-    /// The answer to [`Action::Check`].
-    pub fn condition(&mut self, unit: UnitId, holds: bool) {
+    /// The answer to [`Action::Check`]: whether its conditions and its asserts hold.
+    pub fn condition(&mut self, unit: UnitId, conditions: bool, asserts: bool) {
         let now = self.now;
         let run = self.run_mut(unit);
-        (run.unmet, run.condition) = (!holds, now);
-        self.happen(unit, if holds { Event::Met } else { Event::Unmet });
+        (run.unmet, run.condition) = (!conditions, now);
+        let start = self.jobs.of(unit).filter(|job| job.kind == job::Kind::Start).map(|job| job.id);
+        if let Some(job) = start.filter(|_| !asserts) {
+            self.run_mut(unit).reason = "what it asserts does not hold".into();
+            self.work.push_back(Work::Finish(job, JobResult::Assert));
+        }
+        let met = conditions && asserts;
+        match self.service(unit).is_some() {
+            true => self.happen(unit, if met { Event::Met } else { Event::Unmet }),
+            false => self.begin_checked(unit, met),
+        }
     }
 
     /// A process ended. Says whether it was one of a unit's known ones.
@@ -280,6 +364,11 @@ impl Core {
         self.happen(unit, Event::Empty);
     }
 
+    /// Does what follows from changes that are no events.
+    pub fn follow_up(&mut self) {
+        self.settle_work();
+    }
+
     fn happen(&mut self, unit: UnitId, event: Event) {
         self.work.push_back(Work::Happen(unit, event));
         self.settle_work();
@@ -301,8 +390,8 @@ impl Core {
                 self.alarms.insert((at, unit, alarm));
             }
         }
-        let pre = run.next_pre.saturating_sub(1);
-        let control = if run.sub == Sub::Reload { Role::Reload } else { Role::Pre(pre) };
+        let stage = Stage::in_state(run.sub).unwrap_or(Stage::Pre);
+        let control = Role::Control(stage, run.next.saturating_sub(1));
         for (pid, role) in [(run.main, Role::Main), (run.control, control), (run.health, Role::Health)] {
             if pid != 0 {
                 self.processes.insert(pid, (unit, role));

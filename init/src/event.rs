@@ -17,6 +17,10 @@ pub enum Event {
     ForeignEnd(u32),
     /// A control group became empty or lost a process for lack of memory, or an input device came.
     FileChanged,
+    /// Something happened to what a path unit watches.
+    PathChanged,
+    /// Somebody set the clock.
+    ClockSet,
     /// Somebody connected to the control socket.
     Connected,
     /// A caller sent something or takes more.
@@ -45,6 +49,8 @@ impl Event {
             Self::Key(place) => pack(9, place, 0),
             Self::Signalled => pack(10, 0, 0),
             Self::Woken => pack(11, 0, 0),
+            Self::PathChanged => pack(12, 0, 0),
+            Self::ClockSet => pack(13, 0, 0),
         }
     }
 
@@ -63,6 +69,8 @@ impl Event {
             9 => Self::Key(place),
             10 => Self::Signalled,
             11 => Self::Woken,
+            12 => Self::PathChanged,
+            13 => Self::ClockSet,
             _ => return None,
         })
     }

@@ -8,7 +8,9 @@ use std::fs;
 use std::io::{self, Read};
 use std::path::Path;
 
-use ashlar_sys::filesystem;
+use ashlar_config::systemd::Host;
+use ashlar_config::systemd::calendar::{Moment, Zone};
+use ashlar_sys::{clock, filesystem};
 
 use crate::accounts::DIRECTORY;
 
@@ -92,6 +94,56 @@ pub fn set_host_name() -> io::Result<()> {
     let text = fs::read_to_string(format!("{DIRECTORY}/hostname")).unwrap_or_default();
     let name = text.trim();
     filesystem::set_host_name(if name.is_empty() { "ashlar" } else { name })
+}
+
+/// What an administrator writes is kept in /var, and shown where everybody looks for it.
+const CONFIGURATION: [(&str, &str); 2] = [
+    ("/var/lib/ashlar/etc/systemd/system", "/etc/systemd/system"),
+    ("/var/lib/ashlar/etc/containers/systemd", "/etc/containers/systemd"),
+];
+
+/// Binds those folders into /etc, where the image has places for them.
+pub fn bind_configuration() -> io::Result<()> {
+    for (kept, shown) in CONFIGURATION {
+        if !Path::new(shown).is_dir() {
+            continue;
+        }
+        fs::create_dir_all(kept)?;
+        filesystem::bind(Path::new(kept), Path::new(shown))?;
+    }
+    Ok(())
+}
+
+/// What specifiers of unit files say of this machine.
+pub fn host_facts() -> Host {
+    let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
+    let release = read("/usr/lib/os-release");
+    let pairs = release.lines().filter_map(|line| line.split_once('='));
+    Host {
+        name: read("/proc/sys/kernel/hostname"),
+        machine_id: read(&format!("{DIRECTORY}/machine-id")),
+        boot_id: read("/proc/sys/kernel/random/boot_id").replace('-', ""),
+        kernel: read("/proc/sys/kernel/osrelease"),
+        architecture: crate::condition::architecture().to_owned(),
+        os_release: pairs.map(|(key, value)| (key.to_owned(), value.trim_matches('"').to_owned())).collect(),
+    }
+}
+
+/// Local time, as /etc/localtime says.
+pub struct Local;
+
+/// The only one.
+pub static LOCAL: Local = Local;
+
+impl Zone for Local {
+    fn seconds(&self, moment: Moment) -> Option<i64> {
+        clock::of_local([moment.year, moment.month, moment.day, moment.hour, moment.minute, moment.second])
+    }
+
+    fn moment(&self, seconds: i64) -> Option<Moment> {
+        let [year, month, day, hour, minute, second] = clock::local(seconds)?;
+        Some(Moment { year, month, day, hour, minute, second })
+    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! A turn: sleep until something is ready, hand each event to the core, carry out what it asks for, let time-outs pass,
 //! save what changed, sleep again. Nothing here blocks: whoever is slow is a descriptor to be told of later.
 //!
-//! - `carry_out`: actions of the core; `launch`: starting processes; `journal`: their output.
+//! - `carry_out`: actions of the core; `launch`: starting processes, `host` on the host itself; `journal`: their output.
+//! - `files`: unit files; `paths`: what path units watch.
 //! - `notified`: what services say; `groups`: control groups and their events; `ended`: ends of children.
 //! - `calls`: the control socket; `status`: what it tells; `session`: processes for people.
 //! - `transient`: units that are made meanwhile, and changes to those that are there.
@@ -14,10 +15,13 @@ mod calls;
 mod carry_out;
 mod down;
 mod ended;
+mod files;
 mod groups;
+mod host;
 mod journal;
 mod launch;
 mod notified;
+mod paths;
 mod save;
 mod session;
 mod status;
@@ -43,6 +47,7 @@ use crate::control::Connections;
 use crate::core::{Core, Now, UnitId};
 use crate::event::Event;
 use crate::facts::Facts;
+use crate::identity;
 use crate::log::{self, Log};
 use crate::ports::Port;
 use crate::power_key::{self, Keys};
@@ -70,6 +75,11 @@ pub struct Machine {
     signals: Descriptor,
     wake: io::PipeReader,
     inotify: Inotify,
+    /// Of path units alone: one watch of a file is all that there is for one descriptor.
+    path_watches: Inotify,
+    paths: paths::Paths,
+    files: files::Files,
+    clock_changes: clock::Changes,
     notify: OwnedFd,
     control: OwnedFd,
     connections: Connections,
@@ -125,6 +135,10 @@ impl Machine {
             signals: Descriptor::new(&signals.collect::<Vec<_>>())?,
             wake,
             inotify: Inotify::new()?,
+            path_watches: Inotify::new()?,
+            paths: paths::Paths::default(),
+            files: files::Files::default(),
+            clock_changes: clock::Changes::new()?,
             notify: inherited.take("notify").map_or_else(open_notify, Ok)?,
             control: inherited.take("control").map_or_else(open_control, Ok)?,
             connections: Connections::default(),
@@ -148,6 +162,7 @@ impl Machine {
             reexecute: false,
             restarts: 0,
         };
+        machine.core.set_zone(&identity::LOCAL);
         machine.watch_own()?;
         machine.watch_keys();
         machine.set_now();
@@ -159,10 +174,12 @@ impl Machine {
     }
 
     fn watch_own(&self) -> io::Result<()> {
-        let own: [(&dyn AsFdDyn, Event); 5] = [
+        let own: [(&dyn AsFdDyn, Event); 7] = [
             (&self.signals, Event::Signalled),
             (&self.wake, Event::Woken),
             (&self.inotify, Event::FileChanged),
+            (&self.path_watches, Event::PathChanged),
+            (&self.clock_changes, Event::ClockSet),
             (&self.notify, Event::Notified),
             (&self.control, Event::Connected),
         ];
@@ -220,6 +237,11 @@ impl Machine {
             Event::StoredHangup(unit, place) => self.drop_stored(UnitId(unit), place),
             Event::ForeignEnd(pid) => self.foreign_end(pid),
             Event::FileChanged => self.files_changed(),
+            Event::PathChanged => self.paths_changed(),
+            Event::ClockSet => {
+                self.clock_changes.take();
+                self.core.clock_set();
+            }
             Event::Connected => self.take_callers(),
             Event::Caller(id) => self.caller_ready(id, state),
             Event::Key(number) => self.key_pressed(number),

@@ -7,10 +7,13 @@
 mod accounts;
 mod builtin;
 mod cgroup;
+mod condition;
 mod container;
 mod control;
 mod core;
+mod devices;
 mod event;
+mod exec;
 mod facts;
 mod identity;
 mod log;
@@ -22,6 +25,7 @@ mod sequence;
 mod snapshot;
 mod store;
 mod survival;
+mod unit_files;
 mod watchdog;
 
 use facts::Facts;

@@ -37,6 +37,13 @@ impl Bundle {
         Ok(Self { directory: directory.to_owned(), spec })
     }
 
+    /// A bundle that is nowhere but in memory. Its relative paths are below `directory`. Without a `root` it has its
+    /// maker's files, as `mounts` changes them.
+    pub fn of(directory: &Path, spec: Spec) -> Result<Self, Error> {
+        check(&spec).map_err(|reason| Error::Config { path: directory.to_owned(), reason })?;
+        Ok(Self { directory: directory.to_owned(), spec })
+    }
+
     /// Whether the container has a namespace that is not its maker's.
     pub fn owns(&self, kind: NamespaceKind) -> bool {
         self.spec.linux.namespaces.iter().any(|namespace| namespace.kind == kind)

@@ -17,16 +17,28 @@ use crate::mounts::{Options, Origin, origin, propagation};
 use crate::spec::{Mount, NamespaceKind, ROOTFS_OVERLAY};
 use place::Shape;
 
-/// Lays it out on top of the bundle's directory, which only this mount namespace sees. Gives the root.
+/// Lays it out. Gives the root: on top of the bundle's directory, which only this mount namespace sees; or, of a bundle
+/// without one, the maker's own, of which this is a copy.
 pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts) -> Result<OwnedFd, Failure> {
-    private(Path::new("/"))?;
-    let root = parts.root.take().ok_or_else(|| Failure::because(Step::Root, "of the container", "there is none"))?;
-    let root = attach_root(bundle, root)?;
+    let root = match bundle.spec.root {
+        Some(_) => {
+            spread_as(Path::new("/"), Propagation::Private)?;
+            let root = parts.root.take();
+            let root = root.ok_or_else(|| Failure::because(Step::Root, "of the container", "there is none"))?;
+            attach_root(bundle, root)?
+        }
+        None => {
+            // What is mounted on the host later is seen here, too.
+            spread_as(Path::new("/"), Propagation::Slave)?;
+            std::fs::File::open("/").step(Step::Root, "/")?.into()
+        }
+    };
+    let nodes = if has_own_devices(bundle) { nodes::take(bundle)? } else { Vec::new() };
     for (mount, passed) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
         mount_one(bundle, mount, passed.take(), &root)?;
     }
     if has_own_devices(bundle) {
-        nodes::make(bundle, &root, parts.console.as_ref())?;
+        nodes::make(&nodes, &root, parts.console.as_ref())?;
     }
     bundle.spec.linux.readonly_paths.iter().try_for_each(|path| make_read_only(&root, path))?;
     bundle.spec.linux.masked_paths.iter().try_for_each(|path| mask(&root, path))?;
@@ -48,10 +60,10 @@ pub(crate) fn spread(bundle: &Bundle) -> Result<(), Failure> {
     mounts::change(&root, &change, all).step(Step::Root, format!("as {written}"))
 }
 
-/// Nothing that is mounted here is seen outside, nor the other way round.
-fn private(path: &Path) -> Result<(), Failure> {
+/// Nothing that is mounted here is seen outside; of a private one, nor the other way round.
+fn spread_as(path: &Path, propagation: Propagation) -> Result<(), Failure> {
     let root = std::fs::File::open(path).step(Step::Root, "/")?;
-    let change = Change { propagation: Some(Propagation::Private), ..Change::default() };
+    let change = Change { propagation: Some(propagation), ..Change::default() };
     mounts::change(&root, &change, true).step(Step::Root, "in private")
 }
 

@@ -37,6 +37,7 @@ pub(crate) fn execute(request: &Request<'_>, reporter: &Reporter) -> Result<Infa
     label(written)?;
     let arrived = std::env::set_current_dir(&written.cwd);
     limits::set(0, &written.rlimits)?;
+    schedule(written)?;
     if !written.no_new_privileges {
         install(filter)?;
     }
@@ -70,6 +71,19 @@ pub(crate) fn execute(request: &Request<'_>, reporter: &Reporter) -> Result<Infa
 
 fn install(filter: Option<&str>) -> Result<(), Failure> {
     filter.map_or(Ok(()), seccomp::install)
+}
+
+/// How it is given the processor. Before rights are given up: only root may ask for more than the others have.
+fn schedule(written: &Process) -> Result<(), Failure> {
+    let Some(scheduler) = &written.scheduler else { return Ok(()) };
+    if scheduler.policy != "SCHED_OTHER" {
+        let policy = &scheduler.policy;
+        return Err(Failure::because(Step::ProcessLimit, format!("scheduler {policy}"), "it is not supported"));
+    }
+    match scheduler.nice {
+        Some(nice) => credentials::set_nice(nice).step(Step::ProcessLimit, format!("nice {nice}")),
+        None => Ok(()),
+    }
 }
 
 /// Labels that security modules give to the program.

@@ -33,7 +33,9 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, inside: u32) -> Resu
     }
     pass_namespaces(bundle, channel)?;
     if bundle.makes(NamespaceKind::Mount) {
-        pass_root(bundle, users.as_ref(), channel)?;
+        if bundle.spec.root.is_some() {
+            pass_root(bundle, users.as_ref(), channel)?;
+        }
         pass_mounts(bundle, users.as_ref(), channel)?;
         pass_console(request, channel)?;
     }

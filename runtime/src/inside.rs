@@ -58,7 +58,9 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     if bundle.makes(NamespaceKind::Mount) {
         let root = files::lay_out(bundle, &mut parts)?;
         run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
-        mounts::pivot(&root).step(Step::Pivot, bundle.root().display().to_string())?;
+        if bundle.spec.root.is_some() {
+            mounts::pivot(&root).step(Step::Pivot, bundle.root().display().to_string())?;
+        }
         files::spread(bundle)?;
     } else {
         run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;

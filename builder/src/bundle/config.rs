@@ -2,11 +2,11 @@
 
 use ashlar_config::Error;
 use ashlar_config::quantity::Size;
-use ashlar_config::unit::{Limits, Namespace, Rootfs, Seccomp, UserNamespace};
+use ashlar_config::unit::{CAPABILITIES, Limits, Namespace, Rootfs, Seccomp, UserNamespace};
 use serde_json::{Value, json};
 
 use super::mounts::{Entry, Shift};
-use super::{IDS, capabilities, devices, near, seccomp};
+use super::{IDS, devices, near, seccomp};
 use crate::sources::UnitSource;
 
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin";
@@ -94,9 +94,9 @@ fn process(unit: &UnitSource, who: &Who) -> Result<Value, Error> {
 /// Only ambient capabilities outlive the change from root to another user.
 fn capability_sets(unit: &UnitSource, root: bool) -> Result<Value, Error> {
     let named = &unit.written.seal.capabilities;
-    if let Some(unknown) = named.iter().find(|name| !capabilities::NAMES.contains(&name.as_str())) {
+    if let Some(unknown) = named.iter().find(|name| !CAPABILITIES.contains(&name.as_str())) {
         let what = format!("capability `{unknown}` is not known");
-        return Err(unit.mistake(unknown, what, near(unknown, capabilities::NAMES.into_iter())));
+        return Err(unit.mistake(unknown, what, near(unknown, CAPABILITIES.into_iter())));
     }
     let kept: &[String] = if root { &[] } else { named };
     Ok(json!({"bounding": named, "effective": named, "permitted": named, "inheritable": kept, "ambient": kept}))

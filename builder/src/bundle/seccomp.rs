@@ -64,7 +64,6 @@ fn sections() -> BTreeMap<&'static str, Vec<&'static str>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bundle::capabilities;
 
     /// What a profile does with a call that has no condition.
     fn verdict(name: &str, having: &[&str]) -> String {
@@ -102,7 +101,7 @@ mod tests {
     fn the_list_is_sound() {
         let sections = sections();
         for (section, names) in &sections {
-            assert!(*section == ALWAYS || capabilities::NAMES.contains(section), "{section}");
+            assert!(*section == ALWAYS || ashlar_config::unit::CAPABILITIES.contains(section), "{section}");
             let unique: BTreeSet<_> = names.iter().collect();
             assert_eq!(unique.len(), names.len(), "{section}");
             let gated = names.iter().filter(|name| *section != ALWAYS && sections[ALWAYS].contains(name));

@@ -2,6 +2,7 @@
 
 use std::os::fd::AsFd;
 
+use ashlar_config::systemd::is_template;
 use ashlar_config::unit::is_unit_name;
 use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, Whom};
 use zbus::Variant;
@@ -22,9 +23,18 @@ pub fn done(world: &mut World, ask: &Ask) -> Result<Body, Fault> {
 
 /// A name that a unit could have.
 pub fn valid(name: &str) -> Result<(), Fault> {
-    match is_unit_name(name) {
-        true => Ok(()),
-        false => Err(Fault::invalid(format!("Unit name {name} is not valid."))),
+    if !is_unit_name(name) {
+        return Err(Fault::invalid(format!("Unit name {name} is not valid.")));
+    }
+    Ok(())
+}
+
+/// A name of a unit that can be loaded: a template is none.
+pub fn loadable(name: &str) -> Result<(), Fault> {
+    valid(name)?;
+    match is_template(name) {
+        true => Err(Fault::invalid(format!("Unit name {name} is missing the instance name."))),
+        false => Ok(()),
     }
 }
 

@@ -43,6 +43,7 @@ pub struct Bus {
     again: Option<Instant>,
     hello: u32,
     request: u32,
+    names: u32,
     /// Who asked whom about: senders, by the serials of our questions.
     asked: BTreeMap<u32, String>,
     /// Calls of senders that are not known yet.
@@ -57,6 +58,8 @@ pub enum Incoming {
     Call(Box<Message>, Caller),
     /// A peer left.
     Gone(String),
+    /// A well-known name has an owner.
+    Named(String),
     /// The bus wants a unit started, for a name that it has no owner of.
     Activate(String),
 }
@@ -132,8 +135,14 @@ impl Bus {
             wire::Kind::Reply if reply_to == self.hello => {
                 let _ = self.ask("AddMatch", Body::of(&(GOINGS,)));
                 self.request = self.ask("RequestName", Body::of(&(NAME, REPLACE_EXISTING | DO_NOT_QUEUE)));
+                // Those that were taken before anybody listened.
+                self.names = self.ask("ListNames", Body::empty());
             }
             wire::Kind::Reply if reply_to == self.request => self.named = true,
+            wire::Kind::Reply if reply_to == self.names => {
+                let names = message.body.get::<(Vec<String>,)>().map(|(names,)| names).unwrap_or_default();
+                incoming.extend(names.into_iter().filter(|name| !name.starts_with(':')).map(Incoming::Named));
+            }
             wire::Kind::Reply | wire::Kind::Error => self.identify(&message, incoming),
             wire::Kind::Signal if message.header.sender == DAEMON => signal(&message, incoming, &mut self.known),
             wire::Kind::Signal => {}
@@ -197,6 +206,8 @@ fn signal(message: &Message, incoming: &mut Vec<Incoming>, known: &mut BTreeMap<
             if new.is_empty() && name.starts_with(':') {
                 known.remove(&name);
                 incoming.push(Incoming::Gone(name));
+            } else if !new.is_empty() && !name.starts_with(':') {
+                incoming.push(Incoming::Named(name));
             }
         }
         _ => {}

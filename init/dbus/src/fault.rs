@@ -37,6 +37,9 @@ names! {
     DESTRUCTIVE = "org.freedesktop.systemd1.TransactionIsDestructive";
     NOT_APPLICABLE = "org.freedesktop.systemd1.JobTypeNotApplicable";
     SCOPE_NOT_RUNNING = "org.freedesktop.systemd1.ScopeNotRunning";
+    UNIT_MASKED = "org.freedesktop.systemd1.UnitMasked";
+    BAD_UNIT = "org.freedesktop.systemd1.BadUnitSetting";
+    ONLY_BY_DEPENDENCY = "org.freedesktop.systemd1.OnlyByDependency";
     NOTHING_TO_CLEAN = "org.freedesktop.systemd1.NothingToClean";
 }
 
@@ -68,6 +71,17 @@ impl From<Refusal> for Fault {
             Refusal::UnitExists { unit } => {
                 Self::new(UNIT_EXISTS, format!("Unit {unit} was already loaded or has a fragment file."))
             }
+            Refusal::Masked { unit } => Self::new(UNIT_MASKED, format!("Unit {unit} is masked.")),
+            Refusal::BadUnit { unit, .. } => Self::new(BAD_UNIT, format!("Unit {unit} has a bad unit file setting.")),
+            Refusal::OnlyByDependency { unit } => Self::new(
+                ONLY_BY_DEPENDENCY,
+                format!(
+                    "Operation refused, unit {unit} may be requested by dependency only (it is configured to refuse \
+                     manual start/stop)."
+                ),
+            ),
+            Refusal::NoSuchFile { .. } => Self::new(NO_SUCH_UNIT, text),
+            Refusal::FileExists { .. } => Self::new(UNIT_EXISTS, text),
             Refusal::PermissionDenied { .. } => Self::new(ACCESS_DENIED, text),
             Refusal::Destructive { .. } => Self::new(DESTRUCTIVE, text),
             Refusal::NotApplicable { .. } => Self::new(NOT_APPLICABLE, text),

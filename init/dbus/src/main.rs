@@ -6,16 +6,14 @@
 //! - `wire`, `auth`, `stream`: messages, who is there, connections. `path`: names of objects.
 //! - `link`, `world`: PID 1, and what is known of it.
 //! - `dispatch`, `introspect`: from a call to its answer, over the tables of `interface`.
-//! - `actions`: what can be done to units and jobs. `transient`, `devices`: units that are made by calls. `cgroup`: what groups say of themselves.
+//! - `actions`: what can be done to units and jobs. `transient`: units that are made by calls. `cgroup`: what groups say of themselves.
 
 mod actions;
 mod auth;
 mod bus;
 mod cgroup;
-mod devices;
 mod dispatch;
 mod fault;
-mod glob;
 mod interface;
 mod introspect;
 mod link;

@@ -194,6 +194,8 @@ impl Server {
                     }
                 }
                 Incoming::Gone(peer) => self.forget(&peer),
+                // Whether anybody waits for it is PID 1's to know.
+                Incoming::Named(name) => drop(self.world.act(&Method::BusNameTaken { name }, &[])),
                 Incoming::Activate(unit) => self.activate(&unit),
             }
         }

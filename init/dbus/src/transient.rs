@@ -7,17 +7,17 @@
 use std::os::fd::OwnedFd;
 
 use ashlar_config::quantity::Span;
+use ashlar_config::systemd::{Host, Sources, Text};
 use ashlar_config::unit::{
-    Body as Kind, Dependencies, HostCommand, KillMode, NotifyAccess, OomPolicy, Output, Restart, Scope, Service,
-    ServiceType, Signal, Slice, Timer, Unit,
+    Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Restart, Scope,
+    Service, ServiceType, Signal, Slice, Timer, Unit,
 };
 use ashlar_control::message::Method as Ask;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 use zbus::Variant;
 
 use crate::actions::{self, job_reply, mode_of, pid_of, valid};
-use crate::devices;
 use crate::fault::{self, Fault};
 use crate::interface::Call;
 use crate::wire::Body;
@@ -46,13 +46,12 @@ pub fn start(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
     if name.ends_with(".scope") && processes.is_empty() {
         return Err(Fault::new(fault::FILE_NOT_FOUND, "No processes to put into the scope were given."));
     }
-    let environment = world.machine().machine.environment;
-    let mut units = vec![first.finish(&environment)?];
+    let mut units = vec![first.finish()?];
     for (name, properties) in others {
         valid(&name)?;
         let mut draft = Draft::new(&name)?;
         draft.apply(&properties)?;
-        units.push(draft.finish(&environment)?);
+        units.push(draft.finish()?);
     }
     // A timer's service is what it starts: it has to be there first.
     let reply = world.act(&Ask::StartTransient { units, mode, processes }, &descriptors)?;
@@ -64,12 +63,12 @@ pub fn start(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
 
 /// SetUnitProperties: limits only.
 pub fn resources(properties: &[(String, Variant<'_>)]) -> Result<Value, Fault> {
-    let mut limits = Limits::default();
+    let mut limits = GroupLimits::default();
     for (name, value) in properties {
         if name == "Description" {
             continue;
         }
-        if !limits.take(name, value)? {
+        if !take_limit(&mut limits, name, value)? {
             return Err(unknown(name));
         }
     }
@@ -89,11 +88,13 @@ fn mistyped(name: &str) -> Fault {
 struct Draft {
     unit: Unit,
     service: Service,
-    host: HostCommand,
+    host: Exec,
+    /// What is written as a unit file writes it: setting and value.
+    written: Vec<(String, String)>,
     scope: Scope,
     timer: Timer,
     timer_unit: String,
-    limits: Limits,
+    limits: GroupLimits,
     processes: Vec<u32>,
     descriptors: Vec<OwnedFd>,
     hold: bool,
@@ -120,13 +121,14 @@ impl Draft {
     fn apply(&mut self, properties: &[(String, Variant<'_>)]) -> Result<(), Fault> {
         for (name, value) in properties {
             let taken = self.take_common(name, value)?
-                || self.limits.take(name, value)?
+                || take_limit(&mut self.limits, name, value)?
                 || match () {
                     () if self.is(".service") => self.take_service(name, value)?,
                     () if self.is(".scope") => self.take_scope(name, value)?,
                     () if self.is(".timer") => self.take_timer(name, value)?,
                     () => false,
-                };
+                }
+                || (self.is(".service") && self.take_written(name, value));
             if !taken {
                 return Err(unknown(name));
             }
@@ -229,7 +231,14 @@ impl Draft {
                     self.host.environment.push((key.to_owned(), text.to_owned()));
                 }
             }
-            "ExecStart" | "ExecStartEx" => self.take_command(name, value)?,
+            name if name.starts_with("Exec") => return self.take_commands(name, value),
+            "RuntimeMaxUSec" => {
+                supervision.runtime_max = Some(Span(get(name, value)?)).filter(|s| s.0 != 0 && s.0 != INFINITY);
+            }
+            "BusName" => service.bus_name = Some(get(name, value)?),
+            "PIDFile" => service.pid_file = Some(get(name, value)?),
+            "SyslogIdentifier" => self.host.syslog_identifier = get(name, value)?,
+            "SupplementaryGroups" => self.host.groups.extend(get::<Vec<String>>(name, value)?),
             "StandardInputFileDescriptor" | "StandardOutputFileDescriptor" | "StandardErrorFileDescriptor" => {
                 let Variant::Fd(fd) = value else { return Err(mistyped(name)) };
                 use std::os::fd::AsFd;
@@ -246,21 +255,45 @@ impl Draft {
             }
             "StandardError" => drop(get::<String>(name, value)?),
             "TTYPath" => service.tty = Some(get(name, value)?),
-            "SendSIGHUP" | "SendSIGKILL" | "IgnoreSIGPIPE" | "SyslogIdentifier" | "ExitType" | "GuessMainPID" => {}
+            "SendSIGHUP" | "SendSIGKILL" | "IgnoreSIGPIPE" | "ExitType" | "GuessMainPID" => {}
             _ => return Ok(false),
         }
         Ok(true)
     }
 
-    fn take_command(&mut self, name: &str, value: &Variant<'_>) -> Result<(), Fault> {
-        let Variant::Array(list) = value else { return Err(mistyped(name)) };
-        let commands: Vec<Vec<String>> = list.iter().filter_map(command).collect();
-        match commands.as_slice() {
-            [] => self.host.command.clear(),
-            [one] if self.host.command.is_empty() => self.host.command.clone_from(one),
-            _ => return Err(Fault::invalid("A transient service has one command here.")),
+    /// `ExecStart`, `ExecStartPreEx` and so on: rows of a path, arguments, and a flag or flags.
+    fn take_commands(&mut self, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
+        let Variant::Array(rows) = value else { return Err(mistyped(name)) };
+        let commands = &mut self.service.commands;
+        let list = match name.trim_end_matches("Ex") {
+            "ExecCondition" => &mut commands.condition,
+            "ExecStartPre" => &mut commands.start_pre,
+            "ExecStart" => &mut commands.start,
+            "ExecStartPost" => &mut commands.start_post,
+            "ExecReload" => &mut commands.reload,
+            "ExecStop" => &mut commands.stop,
+            "ExecStopPost" => &mut commands.stop_post,
+            _ => return Ok(false),
+        };
+        if rows.is_empty() {
+            list.clear();
         }
-        Ok(())
+        for row in rows.iter() {
+            list.push(command(row).ok_or_else(|| mistyped(name))?);
+        }
+        Ok(true)
+    }
+
+    /// Anything that a unit file could say, too: what a seal is made of, folders, limits of processes.
+    fn take_written(&mut self, name: &str, value: &Variant<'_>) -> bool {
+        let Some((name, text)) = as_written(name, value) else { return false };
+        let mut written = self.written.clone();
+        written.push((name, text));
+        let understood = read(&written).is_some();
+        if understood {
+            self.written = written;
+        }
+        understood
     }
 
     fn take_timer(&mut self, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
@@ -286,14 +319,24 @@ impl Draft {
             "OnUnitInactiveUSec" => self.timer.on_unit_inactive = Some(Span(get(name, value)?)),
             "RandomizedDelayUSec" => self.timer.randomized_delay = Some(Span(get(name, value)?)),
             "Unit" => self.timer_unit = get(name, value)?,
-            "AccuracyUSec" | "RemainAfterElapse" | "WakeSystem" | "Persistent" | "FixedRandomDelay" => {}
+            "TimersCalendar" => {
+                let Variant::Array(list) = value else { return Err(mistyped(name)) };
+                for one in list.iter() {
+                    let Variant::Structure(row) = one else { return Err(mistyped(name)) };
+                    let [Variant::Str(_), Variant::Str(text)] = row.fields() else { return Err(mistyped(name)) };
+                    ashlar_config::systemd::calendar::Calendar::parse(text).map_err(Fault::invalid)?;
+                    self.timer.on_calendar.push(text.to_string());
+                }
+            }
+            "Persistent" => self.timer.persistent = get(name, value)?,
+            "AccuracyUSec" | "RemainAfterElapse" | "WakeSystem" | "FixedRandomDelay" => {}
             _ => return Ok(false),
         }
         Ok(true)
     }
 
     /// The whole unit.
-    fn finish(mut self, environment: &[(String, String)]) -> Result<Unit, Fault> {
+    fn finish(mut self) -> Result<Unit, Fault> {
         let resources = std::mem::take(&mut self.limits).finish();
         let stem = self.unit.name.rsplit_once('.').map_or("", |(stem, _)| stem).to_owned();
         if self.unit.slice.is_empty() && !self.is(".slice") {
@@ -313,15 +356,25 @@ impl Draft {
                 Kind::Timer { service, timer: self.timer }
             }
             () => {
-                if self.host.command.is_empty() {
+                if self.service.commands.start.is_empty() {
                     let text = format!("Service {} has no ExecStart= setting.", self.unit.name);
-                    return Err(Fault::new("org.freedesktop.systemd1.BadUnitSetting", text));
+                    return Err(Fault::new(fault::BAD_UNIT, text));
                 }
-                let mut host = self.host;
-                let all: Vec<(String, String)> = environment.iter().chain(&host.environment).cloned().collect();
-                host.command = host.command.iter().map(|word| expand(word, &all)).collect();
+                if self.service.commands.start.len() > 1 && self.service.service_type != ServiceType::Oneshot {
+                    return Err(Fault::invalid("Only a oneshot has more than one ExecStart= setting."));
+                }
+                let written = read(&self.written).unwrap_or_default();
+                let host = Exec {
+                    user: self.host.user,
+                    group: self.host.group,
+                    groups: self.host.groups,
+                    environment: self.host.environment,
+                    working_directory: self.host.working_directory,
+                    syslog_identifier: self.host.syslog_identifier,
+                    ..written
+                };
                 let mut service = self.service;
-                (service.resources, service.delegate, service.host) = (resources, self.delegate, Some(host));
+                (service.resources, service.delegate, service.host) = (resources, self.delegate, Some(Box::new(host)));
                 if !self.tty {
                     service.tty = None;
                 } else if service.output == Output::Journal {
@@ -334,35 +387,83 @@ impl Draft {
     }
 }
 
-/// `$$` is `$`, `${NAME}` is the variable (systemd.service(5), "Command lines").
-fn expand(word: &str, environment: &[(String, String)]) -> String {
-    let (mut out, mut rest) = (String::new(), word);
-    while let Some(at) = rest.find('$') {
-        out.push_str(&rest[..at]);
-        rest = &rest[at + 1..];
-        if let Some(tail) = rest.strip_prefix('$') {
-            out.push('$');
-            rest = tail;
-        } else if let Some((name, tail)) = rest.strip_prefix('{').and_then(|rest| rest.split_once('}')) {
-            let value = environment.iter().rev().find(|(key, _)| key == name);
-            out.push_str(value.map_or("", |(_, value)| value));
-            rest = tail;
-        } else {
-            out.push('$');
-        }
+/// A property as a unit file would say it.
+fn as_written(name: &str, value: &Variant<'_>) -> Option<(String, String)> {
+    // Lists of switches: whether the list is what may be, and the list.
+    if let Variant::Structure(row) = value
+        && let [Variant::Bool(allow), Variant::Array(words)] = row.fields()
+    {
+        let words: Vec<String> = words.iter().map(String::take).collect::<Option<_>>()?;
+        return Some((name.to_owned(), format!("{}{}", if *allow { "" } else { "~" }, words.join(" "))));
     }
-    out + rest
+    let number = match value {
+        Variant::U64(number) => Some(*number),
+        Variant::U32(number) => Some(u64::from(*number)),
+        _ => None,
+    };
+    let text = match (name, number, value) {
+        (_, _, Variant::Bool(value)) => if *value { "yes" } else { "no" }.to_owned(),
+        (_, _, Variant::Str(text)) => text.to_string(),
+        (_, _, Variant::I32(number)) => number.to_string(),
+        ("CapabilityBoundingSet" | "AmbientCapabilities", Some(bits), _) => capabilities(bits),
+        ("UMask", Some(mode), _) => format!("{mode:o}"),
+        (name, Some(mode), _) if name.ends_with("DirectoryMode") => format!("{mode:o}"),
+        (_, Some(INFINITY), _) => "infinity".to_owned(),
+        (name, Some(usec), _) if name.ends_with("USec") => format!("{usec}us"),
+        (_, Some(number), _) => number.to_string(),
+        (_, _, list @ Variant::Array(_)) => {
+            let words = Vec::<String>::take(list)?;
+            let quoted = words.iter().map(|word| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")));
+            quoted.collect::<Vec<_>>().join(" ").replace('%', "%%")
+        }
+        _ => return None,
+    };
+    let name = name.strip_suffix("USec").map_or(name.to_owned(), |stem| format!("{stem}Sec"));
+    Some((name, text))
 }
 
-/// Arguments of one command; the path stands in the place of the first.
-fn command(row: &Variant<'_>) -> Option<Vec<String>> {
+fn capabilities(bits: u64) -> String {
+    let named = ashlar_config::unit::CAPABILITIES.iter().enumerate().filter(|(place, _)| bits >> place & 1 != 0);
+    named.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
+}
+
+/// What settings of a unit file come to; none: some of them are not understood.
+fn read(written: &[(String, String)]) -> Option<Exec> {
+    let mut text = "[Service]\nExecStart=/bin/true\n".to_owned();
+    for (name, value) in written {
+        text += &format!("{name}={}\n", value.replace('\n', " "));
+    }
+    let fragment = Text { path: String::new(), text };
+    let sources = Sources { name: "x.service".to_owned(), fragment: Some(fragment), ..Sources::default() };
+    let (unit, _) = ashlar_config::systemd::read(&sources, &Host::default());
+    match unit.body {
+        Kind::Service(service) if unit.source.problems.is_empty() && unit.source.error.is_empty() => {
+            service.host.map(|exec| *exec)
+        }
+        _ => None,
+    }
+}
+
+/// A command: its path, its arguments, and whether a failure is ignored, or flags.
+fn command(row: &Variant<'_>) -> Option<Command> {
     let Variant::Structure(row) = row else { return None };
-    let (Variant::Str(path), Variant::Array(words)) = (row.fields().first()?, row.fields().get(1)?) else {
-        return None;
-    };
-    let words =
-        words.iter().filter_map(|word| if let Variant::Str(word) = word { Some(word.to_string()) } else { None });
-    Some([path.to_string()].into_iter().chain(words.skip(1)).collect())
+    let [Variant::Str(path), words, how] = row.fields() else { return None };
+    let mut command = Command { path: path.to_string(), arguments: Vec::<String>::take(words)?, ..Command::default() };
+    match how {
+        Variant::Bool(ignore) => command.ignore_failure = *ignore,
+        flags => {
+            for flag in Vec::<String>::take(flags)? {
+                match flag.as_str() {
+                    "ignore-failure" => command.ignore_failure = true,
+                    "privileged" => command.privileged = true,
+                    "no-setuid" => command.keep_user = true,
+                    "no-env-expand" => command.verbatim = true,
+                    _ => return None,
+                }
+            }
+        }
+    }
+    Some(command)
 }
 
 fn service_type(word: &str) -> Result<ServiceType, Fault> {
@@ -372,6 +473,8 @@ fn service_type(word: &str) -> Result<ServiceType, Fault> {
         "notify" => Ok(ServiceType::Notify),
         "notify-reload" => Ok(ServiceType::NotifyReload),
         "oneshot" => Ok(ServiceType::Oneshot),
+        "forking" => Ok(ServiceType::Forking),
+        "dbus" => Ok(ServiceType::Dbus),
         other => Err(Fault::invalid(format!("Services of type {other} are not supported here."))),
     }
 }
@@ -423,128 +526,70 @@ impl Take for u8 {
     }
 }
 
-/// Limits as they are collected, in the shape of OCI's `linux.resources`.
-#[derive(Debug, Default)]
-struct Limits {
-    unified: Map<String, Value>,
-    quota: Option<u64>,
-    period: Option<u64>,
-    devices: Option<Vec<Value>>,
-    strict: Option<String>,
+/// Takes a limit of the control group.
+fn take_limit(limits: &mut GroupLimits, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
+    match name {
+        name if GroupLimits::is_number(name) => limits.set(name, get(name, value)?),
+        "AllowedCPUs" | "AllowedMemoryNodes" => limits.allow_numbers(name, &bits_of(&get::<Vec<u8>>(name, value)?)),
+        "DevicePolicy" => limits.device_policy(&get::<String>(name, value)?),
+        "DeviceAllow" => {
+            let Variant::Array(list) = value else { return Err(mistyped(name)) };
+            if list.is_empty() {
+                limits.allow_device(None);
+            }
+            for row in list.iter() {
+                let Variant::Structure(row) = row else { return Err(mistyped(name)) };
+                let [Variant::Str(device), Variant::Str(access)] = row.fields() else { return Err(mistyped(name)) };
+                limits.allow_device(Some((device.to_string(), access.to_string())));
+            }
+        }
+        // All of it is counted always, but for addresses.
+        "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "TasksAccounting" | "BlockIOAccounting"
+        | "IPAccounting" => drop(get::<bool>(name, value)?),
+        _ => return Ok(false),
+    }
+    Ok(true)
 }
 
-impl Limits {
-    fn take(&mut self, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
-        const FILES: [(&str, &str); 12] = [
-            ("MemoryMax", "memory.max"),
-            ("MemoryHigh", "memory.high"),
-            ("MemoryLow", "memory.low"),
-            ("MemoryMin", "memory.min"),
-            ("MemorySwapMax", "memory.swap.max"),
-            ("MemoryZSwapMax", "memory.zswap.max"),
-            ("TasksMax", "pids.max"),
-            ("CPUWeight", "cpu.weight"),
-            ("StartupCPUWeight", "cpu.weight"),
-            ("IOWeight", "io.weight"),
-            ("AllowedCPUs", "cpuset.cpus"),
-            ("AllowedMemoryNodes", "cpuset.mems"),
-        ];
-        if let Some((_, file)) = FILES.iter().find(|(property, _)| *property == name) {
-            let text = match (*file, value) {
-                ("cpuset.cpus" | "cpuset.mems", _) => list_of(&get::<Vec<u8>>(name, value)?),
-                ("cpu.weight", Variant::U64(0)) => "1".to_owned(),
-                ("cpu.weight", Variant::U64(INFINITY)) => "100".to_owned(),
-                ("io.weight", Variant::U64(INFINITY)) => "default 100".to_owned(),
-                ("io.weight", _) => format!("default {}", get::<u64>(name, value)?),
-                (_, Variant::U64(INFINITY)) => "max".to_owned(),
-                _ => get::<u64>(name, value)?.to_string(),
-            };
-            self.unified.insert((*file).to_owned(), text.into());
-            return Ok(true);
-        }
-        match name {
-            "CPUQuotaPerSecUSec" => self.quota = Some(get(name, value)?),
-            "CPUQuotaPeriodUSec" => self.period = Some(get(name, value)?),
-            "DevicePolicy" => self.strict = Some(get(name, value)?),
-            "DeviceAllow" => self.allow(name, value)?,
-            // All of it is counted always, but for addresses.
-            "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "TasksAccounting" | "BlockIOAccounting"
-            | "IPAccounting" => drop(get::<bool>(name, value)?),
-            _ => return Ok(false),
-        }
-        Ok(true)
-    }
-
-    fn allow(&mut self, name: &str, value: &Variant<'_>) -> Result<(), Fault> {
-        let Variant::Array(list) = value else { return Err(mistyped(name)) };
-        if list.is_empty() {
-            self.devices = Some(Vec::new());
-        }
-        for row in list.iter() {
-            let Variant::Structure(row) = row else { return Err(mistyped(name)) };
-            let [Variant::Str(device), Variant::Str(access)] = row.fields() else { return Err(mistyped(name)) };
-            let rules = devices::rules(device, access).map_err(Fault::invalid)?;
-            self.devices.get_or_insert_default().extend(rules);
-        }
-        Ok(())
-    }
-
-    fn finish(self) -> Value {
-        let mut resources = Map::new();
-        if !self.unified.is_empty() {
-            resources.insert("unified".to_owned(), self.unified.into());
-        }
-        if let Some(quota) = self.quota {
-            const SECOND: u64 = 1_000_000;
-            let period = self.period.filter(|period| *period != INFINITY && *period != 0).unwrap_or(100_000);
-            let share = u128::from(quota) * u128::from(period) / u128::from(SECOND);
-            let quota = if quota == INFINITY { json!(-1) } else { json!((share as u64).max(1000)) };
-            resources.insert("cpu".to_owned(), json!({ "quota": quota, "period": period }));
-        }
-        let restricts = self.strict.as_deref().is_some_and(|policy| policy != "auto") || self.devices.is_some();
-        if restricts {
-            let none = json!({ "allow": false, "access": "rwm" });
-            let rules: Vec<Value> = [none].into_iter().chain(self.devices.into_iter().flatten()).collect();
-            resources.insert("devices".to_owned(), rules.into());
-        }
-        Value::Object(resources)
-    }
-}
-
-/// A bit mask, its first byte the lowest, as the kernel lists it.
-fn list_of(mask: &[u8]) -> String {
-    let bits = (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 != 0);
-    bits.map(|bit| bit.to_string()).collect::<Vec<_>>().join(",")
+/// Numbers of the bits that are set; the first byte is the lowest.
+fn bits_of(mask: &[u8]) -> Vec<u32> {
+    (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 != 0).map(|bit| bit as u32).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
-    fn limits(properties: &[(&str, Variant<'static>)]) -> Value {
-        let mut limits = Limits::default();
-        for (name, value) in properties {
-            assert!(limits.take(name, value).unwrap(), "{name}");
-        }
-        limits.finish()
+    #[test]
+    fn limits_are_taken() {
+        let mut limits = GroupLimits::default();
+        let mut take = |name: &str, value: Variant<'static>| assert!(take_limit(&mut limits, name, &value).unwrap());
+        take("MemoryMax", Variant::U64(1024));
+        take("AllowedCPUs", Variant::new(vec![5u8, 1]));
+        take("MemoryAccounting", Variant::Bool(true));
+        take("DevicePolicy", text("strict"));
+        take("DeviceAllow", Variant::new(vec![("/dev/char/1:3".to_owned(), "rw".to_owned())]));
+        let resources = limits.finish();
+        assert_eq!(resources["unified"], json!({ "memory.max": "1024", "cpuset.cpus": "0,2,8" }));
+        assert_eq!(resources["deviceAllow"], json!([["/dev/char/1:3", "rw"]]));
     }
 
     #[test]
-    fn limits_become_files() {
-        let check = |properties: &[(&str, Variant<'static>)], expect: Value| assert_eq!(limits(properties), expect);
-        check(&[("MemoryMax", Variant::U64(1024))], json!({ "unified": { "memory.max": "1024" } }));
-        check(&[("TasksMax", Variant::U64(u64::MAX))], json!({ "unified": { "pids.max": "max" } }));
-        check(&[("AllowedCPUs", Variant::new(vec![5u8, 1]))], json!({ "unified": { "cpuset.cpus": "0,2,8" } }));
-        check(
-            &[("CPUQuotaPerSecUSec", Variant::U64(500_000))],
-            json!({ "cpu": { "quota": 50_000, "period": 100_000 } }),
-        );
-        check(&[("CPUQuotaPerSecUSec", Variant::U64(u64::MAX))], json!({ "cpu": { "quota": -1, "period": 100_000 } }));
-        check(&[("MemoryAccounting", Variant::Bool(true))], json!({}));
-        let allow = Variant::new(vec![("/dev/char/1:3".to_owned(), "rw".to_owned())]);
-        let rules = limits(&[("DevicePolicy", text("strict")), ("DeviceAllow", allow)]);
-        assert_eq!(rules["devices"][0]["allow"], false);
-        assert_eq!(rules["devices"][1], json!({ "allow": true, "type": "c", "major": 1, "minor": 3, "access": "rw" }));
+    fn settings_of_unit_files_are_taken() {
+        let check = |name: &str, value: Variant<'static>, taken: bool| {
+            let mut draft = Draft::new("a.service").unwrap();
+            assert_eq!(draft.apply(&[(name.to_owned(), value)]).is_ok(), taken, "{name}");
+        };
+        check("ProtectSystem", text("strict"), true);
+        check("ProtectSystem", text("nonsense"), false);
+        check("PrivateTmp", Variant::Bool(true), true);
+        check("ReadWritePaths", Variant::new(vec!["/var/x y".to_owned()]), true);
+        check("LimitNOFILE", Variant::U64(64), true);
+        check("CapabilityBoundingSet", Variant::U64(3), true);
+        check("RestrictAddressFamilies", Variant::new((true, vec!["AF_UNIX".to_owned()])), true);
+        check("PrivateUsers", Variant::Bool(true), false);
+        check("Nice", Variant::I32(5), true);
     }
 
     fn text(value: &str) -> Variant<'static> {
@@ -565,16 +610,5 @@ mod tests {
         let fault = slice.apply(&[("Delegate".to_owned(), Variant::Bool(true))]).unwrap_err();
         assert_eq!(fault.text, "Delegation not available for unit type");
         assert!(Draft::new("a.target").is_err());
-    }
-
-    #[test]
-    fn commands_are_expanded() {
-        let environment = [("A".to_owned(), "x y".to_owned())];
-        let check = |word, expect: &str| assert_eq!(expand(word, &environment), expect, "{word}");
-        check("$$HOME", "$HOME");
-        check("a${A}b", "ax yb");
-        check("${B}", "");
-        check("$A", "$A");
-        check("cost: 5$", "cost: 5$");
     }
 }

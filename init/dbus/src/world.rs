@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::rc::Rc;
 
+use ashlar_config::systemd::is_template;
 use ashlar_config::unit::{Body as Kind, Unit as Settings, is_unit_name};
 use ashlar_control::client::Error;
-use ashlar_control::message::{Event, Method as Ask, Reply};
+use ashlar_control::message::{Event, Method as Ask, Reply, UnitFile};
 use ashlar_control::status::{Job, Machine, Unit};
 use serde_json::Value;
 
@@ -29,6 +30,8 @@ pub struct UnitView {
     pub settings: Rc<Settings>,
     pub edges: Rc<Vec<(String, String)>>,
     pub job: u32,
+    /// Its file, if it has one.
+    pub file: Option<UnitFile>,
     bundle: OnceCell<Value>,
 }
 
@@ -176,6 +179,13 @@ impl World {
                 self.tell("JobRemoved", &(job.id, path, &job.unit, &result));
                 self.tell_job_of(&job.unit);
             }
+            Event::Reloading(begins) => {
+                // Whatever was read of units may be another thing now.
+                self.settings.clear();
+                self.edges.clear();
+                self.tell("Reloading", &(begins,));
+            }
+            Event::UnitFilesChanged => self.tell("UnitFilesChanged", &()),
             Event::StartupFinished(usec) => {
                 let zero = 0u64;
                 self.tell("StartupFinished", &(zero, zero, zero, zero, usec, usec));
@@ -226,11 +236,6 @@ impl World {
         self.units.values()
     }
 
-    /// Other names of units, with what they stand for.
-    pub fn aliases(&self) -> impl Iterator<Item = (&String, &String)> {
-        self.aliases.iter()
-    }
-
     /// The unit of a run.
     pub fn unit_of_invocation(&self, id: &str) -> Option<&str> {
         self.units.values().find(|unit| unit.invocation_id == id).map(|unit| unit.name.as_str())
@@ -251,8 +256,13 @@ impl World {
 
     /// A unit as it is looked at. Every name that a unit could have can be looked at.
     pub fn view(&mut self, name: &str) -> UnitView {
+        self.load(name);
         let name = self.resolve(name).to_owned();
-        let Some(status) = self.units.get(&name).cloned() else { return missing(&name) };
+        let file = match self.ask(&Ask::GetUnitFile { name: name.clone() }) {
+            Ok(Reply::UnitFiles { files }) => files.into_iter().next(),
+            _ => None,
+        };
+        let Some(status) = self.units.get(&name).cloned() else { return UnitView { file, ..missing(&name) } };
         let settings = match self.settings.get(&name) {
             Some(settings) => Rc::clone(settings),
             None => match self.ask(&Ask::GetSettings { name: name.clone() }) {
@@ -275,7 +285,16 @@ impl World {
                 _ => Rc::default(),
             },
         };
-        UnitView { status, settings, edges, job: self.job_of(&name), bundle: OnceCell::new() }
+        UnitView { status, settings, edges, job: self.job_of(&name), file, bundle: OnceCell::new() }
+    }
+
+    /// Has PID 1 read a unit's file, if it is not loaded and has one.
+    pub fn load(&mut self, name: &str) {
+        let is_known = self.unit(name).is_some() || !is_unit_name(name) || is_template(name);
+        if !is_known && self.ask(&Ask::LoadUnit { name: name.to_owned() }).is_ok() {
+            // It is told to everybody who watches, us among them.
+            let _ = self.take_changes();
+        }
     }
 
     /// Forgets what was read of a unit's settings.

@@ -1,5 +1,6 @@
 //! Units that come and go while the machine runs. What was made goes once it is down, nothing is queued for it and
-//! nobody holds it; one that failed stays to be looked at, unless it says otherwise.
+//! nobody holds it; one that failed stays to be looked at, unless it says otherwise. What was read from a file goes, too,
+//! as long as no other unit names it: it is read again when somebody asks for it.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +9,7 @@ use ashlar_control::message::Refusal;
 
 use super::run::{ALARMS, Run};
 use super::state::{ActiveState, Sub};
-use super::{Core, UnitId};
+use super::{Core, UnitId, Work};
 
 /// How often each unit is held.
 pub type Holds = BTreeMap<UnitId, u32>;
@@ -20,13 +21,35 @@ impl Core {
             return Err(Refusal::UnitExists { unit: self.graph.name(id).to_owned() });
         }
         let (id, complaints) = self.graph.add(unit);
+        self.count_again();
         self.runs.resize_with(self.graph.ids().count(), Run::default);
         for text in complaints {
             self.log(4, id, text);
         }
         self.changed.insert(id);
-        self.note_transient(id);
+        // What was only looked at stays until it has been up: whoever looked goes on with it.
+        if self.graph[id].unit.transient {
+            self.note_transient(id);
+        }
         Ok(id)
+    }
+
+    /// Gives a unit other settings, and the edges that follow from them.
+    pub fn update(&mut self, id: UnitId, unit: Unit) {
+        for text in self.graph.update(id, unit) {
+            self.log(4, id, text);
+        }
+        self.runs.resize_with(self.graph.ids().count(), Run::default);
+        self.count_again();
+        self.changed.insert(id);
+    }
+
+    /// Who waits for whom may be another thing now.
+    fn count_again(&mut self) {
+        if !self.jobs.is_empty() {
+            let free = self.jobs.recount(&self.graph);
+            self.work.extend(free.into_iter().map(Work::Run));
+        }
     }
 
     /// Transient units that may go now.
@@ -38,6 +61,9 @@ impl Core {
                 ActiveState::Failed => core.graph[unit].unit.collect_failed,
                 _ => false,
             };
+            if !core.graph[unit].unit.transient && core.graph.is_referred_to(unit) {
+                return false;
+            }
             // A timer's service is there for as long as the timer is.
             let comes = |other: &UnitId| !core.active(*other).is_down() || core.jobs.of(*other).is_some();
             down && !held && !core.graph[unit].triggers.iter().any(comes)
@@ -59,6 +85,7 @@ impl Core {
         self.transient.remove(&unit);
         self.changed.remove(&unit);
         self.graph.remove(unit);
+        self.count_again();
     }
 
     /// Says that something about a unit changed that is not in its [`Run`].
@@ -73,7 +100,8 @@ impl Core {
 
     /// Says that a transient unit may have become one that can go.
     pub(super) fn note_transient(&mut self, unit: UnitId) {
-        if self.graph[unit].unit.transient {
+        let unit_file = &self.graph[unit].unit.source.fragment;
+        if self.graph[unit].unit.transient || !unit_file.is_empty() {
             self.transient.insert(unit);
         }
     }

@@ -2,8 +2,8 @@
 
 use ashlar_config::quantity::Span;
 use ashlar_config::unit::{
-    Body, Dependencies, KillMode, OomPolicy, Restart, Scope, Service, ServiceType, Slice, Socket, Supervision, Timer,
-    Unit,
+    Body, Command, Commands, Condition, Dependencies, KillMode, OomPolicy, Restart, Scope, Service, ServiceType, Slice,
+    Socket, Supervision, Timer, Unit,
 };
 
 /// A target: `NAME after=A,B wants=C…`.
@@ -60,12 +60,21 @@ fn service(line: &str) -> Service {
         start_limit_burst: value(line, "burst").map_or(5, |v| v.parse().unwrap()),
         ..Supervision::default()
     };
+    let command = |path: &str| Command::of(&[path.to_owned()]);
+    let commands = |key| vec![command("/x"); value(line, key).map_or(0, |v| v.parse().unwrap())];
     let pre = value(line, "pre").map_or(0, |v| v.parse().unwrap());
     Service {
         service_type: parsed::<ServiceType>(line, "type"),
         bundle: "/bundle".into(),
-        start_pre: vec![vec!["/pre".into()]; pre],
-        reload: value(line, "reload").map(|_| vec!["/reload".into()]),
+        commands: Commands {
+            condition: commands("ask"),
+            start_pre: vec![command("/pre"); pre],
+            start: commands("mains"),
+            start_post: commands("post"),
+            reload: value(line, "reload").map(|_| command("/reload")).into_iter().collect(),
+            stop: commands("stop-command"),
+            stop_post: commands("stop-post"),
+        },
         supervision,
         ..Service::default()
     }
@@ -82,9 +91,12 @@ fn unit(line: &str, body: Body) -> Unit {
             conflicts: list(line, "conflicts"),
             after: list(line, "after"),
             before: list(line, "before"),
+            requisite: list(line, "requisite"),
+            on_failure: list(line, "on-failure"),
+            ..Dependencies::default()
         },
         wanted_by: list(line, "wanted-by"),
-        condition_path_exists: value(line, "condition").map(Into::into),
+        conditions: value(line, "condition").map(Condition::path_exists).into_iter().collect(),
         transient: value(line, "transient").is_some(),
         collect_failed: value(line, "collect").is_some(),
         body,

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use ashlar_config::unit::{Body, Unit};
+use ashlar_config::unit::{Body, Load, Unit};
 
 /// A unit by its place in [`Graph::nodes`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -155,15 +155,72 @@ impl Graph {
         for alias in aliases {
             self.names.entry(alias).or_insert(id);
         }
-        self.link(id);
-        for near in self.neighbours(id).into_iter().chain([id]) {
-            self.node(near).tidy();
-        }
+        self.link_again([id].into_iter());
         let mut complaints = Vec::new();
         if !self[id].after.is_empty() && !self[id].before.is_empty() {
             self.break_cycles(&mut complaints);
         }
         (id, complaints)
+    }
+
+    /// Whether it is there and can be started.
+    pub fn is_startable(&self, id: UnitId) -> bool {
+        !self[id].missing && self[id].unit.source.load == Load::Loaded
+    }
+
+    /// Whether another unit needs, wants or starts it.
+    pub fn is_referred_to(&self, id: UnitId) -> bool {
+        let node = &self[id];
+        let reverse = [&node.required_by, &node.wanted_by, &node.bound_by, &node.triggers];
+        let name = &node.unit.name;
+        let follows = |other: &Node| {
+            let dependencies = &other.unit.dependencies;
+            [&dependencies.on_failure, &dependencies.on_success].iter().any(|list| list.contains(name))
+        };
+        reverse.iter().any(|list| !list.is_empty()) || self.nodes.iter().any(follows)
+    }
+
+    /// Names that edges lead to and that no unit has.
+    pub fn unknown(&self) -> Vec<String> {
+        let missing = self.names.iter().filter(|(_, id)| self[**id].missing);
+        missing.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Gives a unit other settings, and the edges that follow from them. Returns what had to be left out.
+    pub fn update(&mut self, id: UnitId, unit: Unit) -> Vec<String> {
+        let near = self.neighbours(id);
+        self.unlink(id, &near);
+        self.names.retain(|name, named| *named != id || *name == unit.name);
+        for alias in &unit.aliases {
+            self.names.entry(alias.clone()).or_insert(id);
+        }
+        let node = self.node(id);
+        *node = Node { unit, ..Node::default() };
+        self.link_again(near.iter().copied().chain([id]));
+        let mut complaints = Vec::new();
+        self.break_cycles(&mut complaints);
+        complaints
+    }
+
+    /// Takes the edges between a unit and those around it away, from both ends.
+    fn unlink(&mut self, id: UnitId, near: &[UnitId]) {
+        for other in near {
+            for list in self.node(*other).lists() {
+                list.retain(|edge| *edge != id);
+            }
+        }
+    }
+
+    fn link_again(&mut self, units: impl Iterator<Item = UnitId>) {
+        let mut touched = BTreeSet::new();
+        for unit in units {
+            self.link(unit);
+            touched.extend(self.neighbours(unit).into_iter().chain([unit]));
+        }
+        for unit in &touched {
+            self.order_target(*unit);
+        }
+        touched.into_iter().for_each(|unit| self.node(unit).tidy());
     }
 
     /// Gives a unit other settings with the same edges.
@@ -174,21 +231,12 @@ impl Graph {
     /// Takes a unit out. Whoever names it names a unit that is not there from now on.
     pub fn remove(&mut self, id: UnitId) {
         let near = self.neighbours(id);
-        for other in &near {
-            for list in self.node(*other).lists() {
-                list.retain(|edge| *edge != id);
-            }
-        }
+        self.unlink(id, &near);
         self.names.retain(|_, named| *named != id);
         let unit = Unit::default();
         *self.node(id) = Node { unit, missing: true, ..Node::default() };
         self.free.push(id);
-        for other in near {
-            self.link(other);
-            for again in self.neighbours(other).into_iter().chain([other]) {
-                self.node(again).tidy();
-            }
-        }
+        self.link_again(near.into_iter());
     }
 
     /// Every unit at the other end of an edge of it.
@@ -217,6 +265,7 @@ impl Graph {
         let wanted_by = unit.wanted_by.clone();
         let triggered = match &unit.body {
             Body::Socket { service, .. } | Body::Timer { service, .. } => Some(service.clone()),
+            Body::Path(watched) => Some(watched.unit.clone()),
             _ => None,
         };
         for name in dependencies.requires {
@@ -258,6 +307,17 @@ impl Graph {
             let other = self.refer(&name);
             self.order(id, other);
         }
+        // Those are looked for by name when their time comes: they have to be there then.
+        let followers = [
+            dependencies.requisite,
+            dependencies.on_failure,
+            dependencies.on_success,
+            dependencies.propagates_reload_to,
+            dependencies.propagates_stop_to,
+        ];
+        for name in followers.into_iter().flatten() {
+            self.refer(&name);
+        }
         if let Some(service) = triggered {
             let other = self.refer(&service);
             self.node(other).triggers.push(id);
@@ -274,14 +334,19 @@ impl Graph {
     /// A target comes after what it pulls in, unless the other order is written.
     fn order_targets(&mut self) {
         for id in self.ids() {
-            if !matches!(self[id].unit.body, Body::Target) {
-                continue;
-            }
-            let pulled: Vec<UnitId> = self[id].wants.iter().chain(&self[id].requires).copied().collect();
-            for other in pulled {
-                if !self[other].after.contains(&id) && !self[id].conflicts.contains(&other) {
-                    self.order(other, id);
-                }
+            self.order_target(id);
+        }
+    }
+
+    fn order_target(&mut self, id: UnitId) {
+        if self[id].missing || !matches!(self[id].unit.body, Body::Target) {
+            return;
+        }
+        let pulled: Vec<UnitId> = self[id].wants.iter().chain(&self[id].requires).copied().collect();
+        for other in pulled {
+            let ordered = self[other].after.contains(&id) || self[id].after.contains(&other);
+            if !ordered && !self[id].conflicts.contains(&other) {
+                self.order(other, id);
             }
         }
     }
@@ -384,6 +449,16 @@ mod tests {
         let named = graph.names["x"];
         assert_eq!((graph[a].after.clone(), graph[a].wants.clone()), (vec![named], vec![named]));
         assert!(graph[graph.names["b"]].before.is_empty());
+        // An edge is there once, whatever was linked again: jobs are counted over them.
+        graph.add(target("t wants=a,b"));
+        graph.add(target("y wanted-by=t"));
+        for node in &mut graph.nodes {
+            for list in node.lists() {
+                let all = list.len();
+                list.dedup();
+                assert_eq!(list.len(), all, "{list:?}");
+            }
+        }
         let (again, complaints) = graph.add(target("x after=a"));
         assert_eq!(complaints.len(), 1);
         assert_eq!((again, graph.cycle()), (named, None));

@@ -56,10 +56,10 @@ impl Kind {
 pub enum JobResult {
     Done,
     Canceled,
-    Timeout,
     Failed,
     Dependency,
     Invalid,
+    Assert,
 }
 
 impl JobResult {
@@ -67,10 +67,10 @@ impl JobResult {
         match self {
             Self::Done => "done",
             Self::Canceled => "canceled",
-            Self::Timeout => "timeout",
             Self::Failed => "failed",
             Self::Dependency => "dependency",
             Self::Invalid => "invalid",
+            Self::Assert => "assert",
         }
     }
 }
@@ -179,6 +179,18 @@ impl Queue {
         if let Some(job) = self.jobs.get_mut(&id) {
             job.irreversible = true;
         }
+    }
+
+    /// Counts all blockers anew, over a graph that has changed; returns the jobs whose turn may have come.
+    pub fn recount(&mut self, graph: &Graph) -> Vec<u32> {
+        let jobs = std::mem::take(&mut self.jobs);
+        self.of_unit.clear();
+        for (id, job) in jobs {
+            self.of_unit.insert(job.unit, id);
+            self.jobs.insert(id, Job { blockers: 0, ..job });
+            self.relate(graph, id, true);
+        }
+        self.jobs.values().filter(|job| !job.running && job.blockers == 0).map(|job| job.id).collect()
     }
 
     /// Counts `id` in (or out) as a blocker of others and others as blockers of it; returns who is free of it.

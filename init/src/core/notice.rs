@@ -26,7 +26,7 @@ impl Core {
         match self.notify_access(unit) {
             NotifyAccess::None => false,
             NotifyAccess::Main => main,
-            NotifyAccess::Exec => main || matches!(self.owner(sender.pid), Some((_, Role::Pre(_) | Role::Reload))),
+            NotifyAccess::Exec => main || matches!(self.owner(sender.pid), Some((_, Role::Control(..)))),
             NotifyAccess::All => true,
         }
     }

@@ -10,7 +10,7 @@ use super::restart;
 use super::run::{Alarm, Run};
 use super::service::{Event, Milestone, Step, readiness, step};
 use super::state::{ActiveState, Exit, Outcome, Sub};
-use super::{Action, Core, Role, UnitId, Work};
+use super::{Action, Core, Role, Stage, UnitId, Work};
 
 const SIGHUP: i32 = 1;
 const SIGABRT: i32 = 6;
@@ -26,7 +26,7 @@ impl Core {
         let run = self.run_mut(unit);
         match role {
             Role::Main => (run.main, run.main_is_init, run.main_started) = (pid, is_init, now),
-            Role::Pre(_) | Role::Reload => run.control = pid,
+            Role::Control(..) => run.control = pid,
             Role::Health => run.health = pid,
         }
         if role == Role::Main {
@@ -56,12 +56,48 @@ impl Core {
     pub fn not_started(&mut self, unit: UnitId, role: Role, reason: &str) {
         match role {
             Role::Health => return self.health_ended(unit, Err(reason.to_owned())),
-            Role::Reload => self.log(3, unit, format!("cannot reload: {reason}")),
-            Role::Main | Role::Pre(_) => {
+            Role::Control(Stage::Reload, _) => self.log(3, unit, format!("cannot reload: {reason}")),
+            Role::Main | Role::Control(..) => {
                 self.run_mut(unit).blame(Outcome::Resources, || reason.to_owned());
             }
         }
         self.happen(unit, Event::NotStarted);
+    }
+
+    /// A process could not become its program: it has ended, as it were, with this code.
+    pub fn not_executed(&mut self, unit: UnitId, role: Role, pid: u32, code: i32, reason: &str) {
+        self.processes.remove(&pid);
+        self.log(3, unit, reason.to_owned());
+        // Of a check of health only the code counts.
+        if matches!(role, Role::Main | Role::Control(Stage::Pre, _)) {
+            self.run_mut(unit).blame(Outcome::ExitCode, || reason.to_owned());
+        }
+        self.process_ended(unit, role, Exit::Code(code));
+        self.settle_work();
+    }
+
+    /// The answer to [`Action::FindMain`]. `again`: it is sure to come, and is not there yet.
+    pub fn found_main(&mut self, unit: UnitId, pid: Option<u32>, again: bool) {
+        const PAUSE: u64 = 50_000;
+        if self.run(unit).sub != Sub::Start {
+            return;
+        }
+        if let Some(pid) = pid {
+            self.set_main(unit, pid);
+        } else if again {
+            return self.set_alarm(unit, Alarm::Find, self.now().monotonic.saturating_add(PAUSE));
+        }
+        self.reached(unit, Milestone::Daemonized);
+        self.settle_work();
+    }
+
+    /// A name on the system bus has an owner now: who waits for it is there.
+    pub fn bus_name_taken(&mut self, name: &str) {
+        let waits = |unit: &UnitId| self.service(*unit).is_some_and(|s| s.bus_name.as_deref() == Some(name));
+        for unit in self.graph.ids().filter(waits).collect::<Vec<_>>() {
+            self.reached(unit, Milestone::Named);
+        }
+        self.settle_work();
     }
 
     /// The main process executed its program.
@@ -97,18 +133,7 @@ impl Core {
     pub(super) fn process_ended(&mut self, unit: UnitId, role: Role, exit: Exit) {
         match role {
             Role::Main => self.main_ended(unit, exit),
-            Role::Pre(_) | Role::Reload => {
-                self.run_mut(unit).control = 0;
-                let clean = exit == Exit::Code(0);
-                if !clean && matches!(role, Role::Pre(_)) {
-                    let outcome = restart::outcome_of(exit);
-                    self.run_mut(unit).blame(outcome, || format!("start-pre command ended with {exit}"));
-                } else if !clean {
-                    self.log(3, unit, format!("reload command ended with {exit}"));
-                }
-                let event = if clean { Event::ControlDone } else { Event::ControlFailed };
-                self.work.push_back(Work::Happen(unit, event));
-            }
+            Role::Control(stage, number) => self.control_ended(unit, stage, number, exit),
             Role::Health => {
                 self.run_mut(unit).health = 0;
                 let verdict = if exit == Exit::Code(0) { Ok(()) } else { Err(exit.to_string()) };
@@ -117,18 +142,51 @@ impl Core {
         }
     }
 
+    fn control_ended(&mut self, unit: UnitId, stage: Stage, number: usize, exit: Exit) {
+        self.run_mut(unit).control = 0;
+        let command = self.service(unit).and_then(|s| stage.of(&s.commands).get(number));
+        let ignored = command.is_some_and(|command| command.ignore_failure);
+        let clean = exit == Exit::Code(0) || ignored;
+        let event = match (stage, exit) {
+            _ if clean => Event::ControlDone,
+            // It says that the service is not to be started, which is no failure.
+            (Stage::Condition, Exit::Code(1..=254)) => {
+                self.run_mut(unit).blame(Outcome::ExecCondition, || "its condition does not hold".into());
+                Event::Unmet
+            }
+            (Stage::Reload, _) => {
+                self.log(3, unit, format!("reload command ended with {exit}"));
+                Event::ControlFailed
+            }
+            _ => {
+                let name = stage.name();
+                self.run_mut(unit).blame(restart::outcome_of(exit), || format!("{name} command ended with {exit}"));
+                Event::ControlFailed
+            }
+        };
+        self.work.push_back(Work::Happen(unit, event));
+    }
+
     fn main_ended(&mut self, unit: UnitId, exit: Exit) {
         let now = self.now();
         let Some(service) = self.service(unit) else { return };
         let kind = service.service_type;
         let mut clean = restart::is_clean(exit, kind, &service.supervision);
         let sub = self.run(unit).sub;
+        let number = self.run(unit).next.saturating_sub(1);
+        let command = service.commands.start.get(if kind == ServiceType::Oneshot { number } else { 0 });
+        clean |= command.is_some_and(|command| command.ignore_failure);
         // A container's first process that ignores the stop signal is killed at once: what was asked for.
         let asked = matches!(sub, Sub::StopSigterm | Sub::StopSigkill);
         clean |= asked && exit == Exit::Signal(SIGKILL);
         let run = self.run_mut(unit);
         run.main = 0;
         (run.exit, run.main_ended) = (Some(exit), now);
+        if clean && kind == ServiceType::Forking && sub == Sub::Start {
+            // That was the first process: the one that it left is the main one.
+            run.exit = None;
+            return self.actions.push(Action::FindMain { unit });
+        }
         let silent = sub == Sub::Start && matches!(kind, ServiceType::Notify | ServiceType::NotifyReload);
         if !clean {
             run.blame(restart::outcome_of(exit), || format!("ended with {exit}"));
@@ -143,9 +201,19 @@ impl Core {
         let Some(service) = self.service(unit) else { return };
         let (start, stop) = (service.supervision.timeout_start.0, service.supervision.timeout_stop.0);
         match self.run(unit).sub {
-            Sub::Start | Sub::StartPre => {
+            Sub::Start | Sub::StartPre | Sub::StartPost | Sub::Condition => {
                 let seconds = start / 1_000_000;
+                self.kill_control(unit);
                 self.run_mut(unit).blame(Outcome::Timeout, || format!("not started within {seconds} s"));
+            }
+            Sub::Running => {
+                let longest = service.supervision.runtime_max.map_or(0, |span| span.0) / 1_000_000;
+                self.run_mut(unit).blame(Outcome::Timeout, || format!("it ran for {longest} s, which is all it may"));
+            }
+            Sub::Stop | Sub::StopPost => {
+                let seconds = stop / 1_000_000;
+                self.kill_control(unit);
+                self.run_mut(unit).blame(Outcome::Timeout, || format!("its stop command took longer than {seconds} s"));
             }
             Sub::StopSigterm | Sub::StopWatchdog | Sub::FinalSigterm => {
                 let seconds = stop / 1_000_000;
@@ -155,15 +223,20 @@ impl Core {
                 self.run_mut(unit).blame(Outcome::Timeout, || "processes are left after SIGKILL".into());
             }
             Sub::Reload | Sub::ReloadSignal | Sub::ReloadNotify => {
-                let control = self.run(unit).control;
-                if control != 0 {
-                    self.actions.push(Action::KillProcess { pid: control });
-                }
+                self.kill_control(unit);
                 self.log(4, unit, format!("not reloaded within {} s", start / 1_000_000));
             }
             _ => {}
         }
         self.work.push_back(Work::Happen(unit, Event::Timeout));
+    }
+
+    fn kill_control(&mut self, unit: UnitId) {
+        let pid = std::mem::take(&mut self.run_mut(unit).control);
+        if pid != 0 {
+            self.processes.remove(&pid);
+            self.actions.push(Action::KillProcess { pid });
+        }
     }
 
     /// Asks the table and does what it says.
@@ -173,23 +246,28 @@ impl Core {
         match step(self.run(unit).sub, event) {
             Step::Ignore => {}
             Step::Begin => self.begin(unit),
-            Step::Proceed => self.proceed(unit),
+            Step::Proceed => self.proceed(unit, mode),
             Step::Skip => self.skip(unit),
+            Step::Up if self.run(unit).sub == Sub::Start && self.begin_stage(unit, Stage::Post) => {}
             Step::Up => self.up(unit, Sub::Running),
-            Step::Ended if service.supervision.remain_after_exit => self.up(unit, Sub::Exited),
-            Step::Ended | Step::Clear => self.clear(unit, mode),
+            Step::Ended => self.ended(unit, mode),
+            Step::Emptied if self.run(unit).main != 0 => {}
+            Step::Emptied | Step::Leave => self.leave(unit, mode),
+            Step::Clear => self.clear(unit, mode),
             Step::AskReload => self.ask_reload(unit),
             Step::AwaitReload => {
                 self.enter(unit, Sub::ReloadNotify);
                 self.arm_start(unit, self.now().monotonic);
             }
-            Step::Reloaded => self.enter(unit, Sub::Running),
+            Step::Reloaded if self.next_command(unit, Stage::Reload) => {}
+            Step::Reloaded => self.back_to_running(unit),
             Step::ReloadFailed => self.reload_failed(unit),
             Step::Abort => {
                 self.actions.push(Action::Signal { unit, signal: SIGABRT });
                 self.enter_stop(unit, Sub::StopWatchdog);
             }
-            Step::Terminate => self.terminate(unit, mode),
+            Step::Terminate if self.begin_stage(unit, Stage::Stop) => {}
+            Step::Terminate | Step::Signal => self.terminate(unit, mode),
             Step::Kill => self.kill(unit, Sub::StopSigkill, mode),
             Step::KillRest => self.kill(unit, Sub::FinalSigkill, mode),
             Step::Settle => self.settle(unit),
@@ -222,7 +300,8 @@ impl Core {
         let Some(settings) = self.service(unit).map(|s| &s.supervision) else { return };
         let (burst, interval) = (settings.start_limit_burst, settings.start_limit_interval.0);
         let invocation = self.new_invocation();
-        let path = self.graph[unit].unit.condition_path_exists.clone();
+        let settings = &self.graph[unit].unit;
+        let checked = !settings.conditions.is_empty() || !settings.asserts.is_empty();
         let by_itself = self.run(unit).sub == Sub::AutoRestartQueued;
         let run = self.run_mut(unit);
         if restart::too_often(&mut run.starts, now, burst, interval) {
@@ -251,26 +330,112 @@ impl Core {
             ..Run::default()
         };
         self.enter(unit, Sub::Condition);
-        match path {
-            Some(path) => self.actions.push(Action::Check { unit, path }),
-            None => self.work.push_back(Work::Happen(unit, Event::Met)),
+        match checked {
+            true => self.actions.push(Action::Check { unit }),
+            false => self.work.push_back(Work::Happen(unit, Event::Met)),
         }
     }
 
-    fn proceed(&mut self, unit: UnitId) {
-        let commands = self.service(unit).map_or(0, |s| s.start_pre.len());
+    /// Begins with the commands of a stage, if it has any.
+    fn begin_stage(&mut self, unit: UnitId, stage: Stage) -> bool {
+        if self.service(unit).is_none_or(|s| stage.of(&s.commands).is_empty()) {
+            return false;
+        }
+        self.run_mut(unit).next = 0;
+        match stage {
+            Stage::Stop | Stage::StopPost => self.enter_stop(unit, stage.state()),
+            _ => {
+                self.enter(unit, stage.state());
+                self.arm_start(unit, self.run(unit).began);
+            }
+        }
+        self.next_command(unit, stage)
+    }
+
+    /// Starts the next command of a stage; says whether there was one.
+    fn next_command(&mut self, unit: UnitId, stage: Stage) -> bool {
+        let count = self.service(unit).map_or(0, |s| stage.of(&s.commands).len());
+        let next = self.run(unit).next;
+        if next >= count {
+            return false;
+        }
+        self.run_mut(unit).next += 1;
+        self.actions.push(Action::Spawn { unit, role: Role::Control(stage, next) });
+        true
+    }
+
+    fn proceed(&mut self, unit: UnitId, mode: KillMode) {
+        let sub = self.run(unit).sub;
+        let Some(stage) = Stage::in_state(sub) else { return };
+        if self.next_command(unit, stage) {
+            return;
+        }
+        match stage {
+            Stage::Condition if self.begin_stage(unit, Stage::Pre) => {}
+            Stage::Condition | Stage::Pre => self.start_main(unit),
+            Stage::Post => self.posted(unit, mode),
+            Stage::Reload => self.back_to_running(unit),
+            Stage::Stop => self.terminate(unit, mode),
+            Stage::StopPost => self.clear(unit, mode),
+        }
+    }
+
+    fn start_main(&mut self, unit: UnitId) {
         let began = self.run(unit).began;
-        let run = self.run_mut(unit);
-        let next = run.next_pre;
-        run.next_pre += 1;
-        let (sub, role) = if next < commands { (Sub::StartPre, Role::Pre(next)) } else { (Sub::Start, Role::Main) };
-        self.enter(unit, sub);
+        self.run_mut(unit).next = 1;
+        self.enter(unit, Sub::Start);
         self.arm_start(unit, began);
-        self.actions.push(Action::Spawn { unit, role });
+        // A oneshot may have nothing but what stops it.
+        let none = self.service(unit).is_some_and(|s| s.host.is_some() && s.commands.start.is_empty());
+        match none {
+            true => self.work.push_back(Work::Happen(unit, Event::MainDone)),
+            false => self.actions.push(Action::Spawn { unit, role: Role::Main }),
+        }
+    }
+
+    /// A main process ended well.
+    fn ended(&mut self, unit: UnitId, mode: KillMode) {
+        let Some(service) = self.service(unit) else { return };
+        let (commands, remains) = (service.commands.start.len(), service.supervision.remain_after_exit);
+        let (sub, next) = (self.run(unit).sub, self.run(unit).next);
+        if sub == Sub::Start && next < commands {
+            self.run_mut(unit).next += 1;
+            return self.actions.push(Action::Spawn { unit, role: Role::Main });
+        }
+        if sub == Sub::Start && self.begin_stage(unit, Stage::Post) {
+            return;
+        }
+        match remains {
+            true => self.up(unit, Sub::Exited),
+            false => self.leave(unit, mode),
+        }
+    }
+
+    /// The commands behind the main one are through.
+    fn posted(&mut self, unit: UnitId, mode: KillMode) {
+        let Some(service) = self.service(unit) else { return };
+        let forked = service.service_type == ServiceType::Forking;
+        let remains = service.supervision.remain_after_exit;
+        match self.run(unit).main == 0 && !forked {
+            true if remains => self.up(unit, Sub::Exited),
+            true => self.leave(unit, mode),
+            false => self.up(unit, Sub::Running),
+        }
+    }
+
+    /// It ran and ended: its stop command, then what is left.
+    fn leave(&mut self, unit: UnitId, mode: KillMode) {
+        if !self.begin_stage(unit, Stage::Stop) {
+            self.clear(unit, mode);
+        }
     }
 
     fn skip(&mut self, unit: UnitId) {
         self.run_mut(unit).reason = "its condition does not hold".into();
+        // A command may have asked for it, in a group of the unit's.
+        if self.run(unit).next > 0 {
+            return self.rest(unit, true);
+        }
         self.enter(unit, Sub::Dead);
     }
 
@@ -286,6 +451,20 @@ impl Core {
         }
         self.enter(unit, sub);
         self.pet(unit);
+        self.limit_life(unit);
+    }
+
+    /// It may run for so long.
+    fn limit_life(&mut self, unit: UnitId) {
+        let longest = self.service(unit).and_then(|s| s.supervision.runtime_max);
+        if let Some(span) = longest.filter(|_| self.run(unit).sub == Sub::Running) {
+            self.set_alarm(unit, Alarm::State, self.run(unit).active_since.saturating_add(span.0));
+        }
+    }
+
+    fn back_to_running(&mut self, unit: UnitId) {
+        self.enter(unit, Sub::Running);
+        self.limit_life(unit);
     }
 
     /// Starts the watchdog's time anew.
@@ -306,20 +485,21 @@ impl Core {
         let now = self.now().monotonic;
         self.run_mut(unit).reload_began = now;
         let by_signal = self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload);
-        let sub = if by_signal { Sub::ReloadSignal } else { Sub::Reload };
-        self.enter(unit, sub);
+        let signal = self.service(unit).map_or(SIGHUP, |s| s.supervision.reload_signal.0);
+        self.run_mut(unit).next = 0;
+        self.enter(unit, if by_signal { Sub::ReloadSignal } else { Sub::Reload });
         self.arm_start(unit, now);
-        self.actions.push(match by_signal {
-            true => Action::Signal { unit, signal: SIGHUP },
-            false => Action::Spawn { unit, role: Role::Reload },
-        });
+        match by_signal {
+            true => self.actions.push(Action::Signal { unit, signal }),
+            false => drop(self.next_command(unit, Stage::Reload)),
+        }
     }
 
     fn reload_failed(&mut self, unit: UnitId) {
         if let Some(job) = self.jobs.of(unit).filter(|job| job.kind == Kind::Reload) {
             self.work.push_back(Work::Finish(job.id, JobResult::Failed));
         }
-        self.enter(unit, Sub::Running);
+        self.back_to_running(unit);
     }
 
     fn clear(&mut self, unit: UnitId, mode: KillMode) {
@@ -357,6 +537,12 @@ impl Core {
 
     /// Everything of it is gone: down, or a pause before the next start.
     fn settle(&mut self, unit: UnitId) {
+        if !self.run(unit).stop_posted {
+            self.run_mut(unit).stop_posted = true;
+            if self.begin_stage(unit, Stage::StopPost) {
+                return;
+            }
+        }
         let now = self.now().monotonic;
         let Some(service) = self.service(unit) else { return };
         let settings = service.supervision.clone();
@@ -365,8 +551,8 @@ impl Core {
             run.in_a_row = 0;
         }
         let (outcome, in_a_row) = (run.outcome, run.in_a_row);
-        let again = !run.stay_down && restart::wanted(settings.restart, outcome);
-        if outcome != Outcome::Success {
+        let again = !run.stay_down && restart::wanted(&settings, outcome, run.exit);
+        if !outcome.is_fine() {
             let reason = run.reason.clone();
             self.log(4, unit, format!("{}: {reason}", outcome.name()));
         }
@@ -388,9 +574,24 @@ impl Core {
         }
         self.set_alarm(unit, Alarm::Watchdog, 0);
         self.set_alarm(unit, Alarm::Health, 0);
-        let failed = self.run(unit).outcome != Outcome::Success;
+        let failed = !self.run(unit).outcome.is_fine();
         self.actions.push(Action::Release { unit, stays });
         self.enter(unit, if failed { Sub::Failed } else { Sub::Dead });
+        if stays {
+            self.tell_followers(unit, failed);
+        }
+    }
+
+    /// Starts what is to follow an end.
+    fn tell_followers(&mut self, unit: UnitId, failed: bool) {
+        let dependencies = &self.graph[unit].unit.dependencies;
+        let names = if failed { &dependencies.on_failure } else { &dependencies.on_success };
+        for name in names.clone() {
+            let Some(other) = self.graph.find(&name) else { continue };
+            if let Err(refusal) = self.submit(other, Kind::Start, JobMode::Replace) {
+                self.log(4, unit, format!("cannot start {name} in its place: {refusal}"));
+            }
+        }
     }
 
     fn again(&mut self, unit: UnitId) {

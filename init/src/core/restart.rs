@@ -7,14 +7,22 @@ use super::state::{Exit, Outcome};
 /// A run that lasted this long (or the longest pause, if that is longer) ends a series of failures.
 const STEADY: u64 = 10_000_000;
 
-/// Whether `outcome` calls for another start (systemd.service(5), Restart=).
-pub fn wanted(policy: Restart, outcome: Outcome) -> bool {
+/// Whether an end with `outcome` and `exit` calls for another start (systemd.service(5), Restart=).
+pub fn wanted(settings: &Supervision, outcome: Outcome, exit: Option<Exit>) -> bool {
+    let policy = settings.restart;
+    let among = |codes: &[i32]| matches!(exit, Some(Exit::Code(code)) if codes.contains(&code));
+    if among(&settings.restart_prevent_exit_status) {
+        return false;
+    }
+    if among(&settings.restart_force_exit_status) {
+        return true;
+    }
     let clean = outcome == Outcome::Success;
     let aborted = matches!(outcome, Outcome::Signal | Outcome::CoreDump);
     let abnormal = aborted || matches!(outcome, Outcome::Timeout | Outcome::Watchdog | Outcome::OomKill);
     match policy {
         // The limit is there to end the series.
-        _ if outcome == Outcome::StartLimitHit => false,
+        _ if matches!(outcome, Outcome::StartLimitHit | Outcome::ExecCondition) => false,
         Restart::No => false,
         Restart::Always => true,
         Restart::OnSuccess => clean,
@@ -55,6 +63,7 @@ pub fn is_clean(exit: Exit, kind: ServiceType, settings: &Supervision) -> bool {
     const HUP_INT_PIPE_TERM: [i32; 4] = [1, 2, 13, 15];
     match exit {
         Exit::Code(code) => code == 0 || settings.success_exit_status.contains(&code),
+        Exit::Signal(signal) if settings.success_signals.contains(&signal) => true,
         Exit::Signal(signal) => kind != ServiceType::Oneshot && HUP_INT_PIPE_TERM.contains(&signal),
         Exit::Dumped(_) => false,
     }
@@ -79,9 +88,10 @@ mod tests {
         use Outcome::*;
         // Success, exit code, signal, core dump, time-out, watchdog.
         let check = |policy, expect: [bool; 6]| {
-            let got = [Success, ExitCode, Signal, CoreDump, Timeout, Watchdog].map(|o| wanted(policy, o));
+            let settings = Supervision { restart: policy, ..Supervision::default() };
+            let got = [Success, ExitCode, Signal, CoreDump, Timeout, Watchdog].map(|o| wanted(&settings, o, None));
             assert_eq!(got, expect, "{policy:?}");
-            assert!(!wanted(policy, StartLimitHit));
+            assert!(!wanted(&settings, StartLimitHit, None) && !wanted(&settings, ExecCondition, None));
         };
         check(Restart::No, [false; 6]);
         check(Restart::Always, [true; 6]);
@@ -90,6 +100,14 @@ mod tests {
         check(Restart::OnAbnormal, [false, false, true, true, true, true]);
         check(Restart::OnAbort, [false, false, true, true, false, false]);
         check(Restart::OnWatchdog, [false, false, false, false, false, true]);
+        let settings = Supervision {
+            restart: Restart::OnFailure,
+            restart_prevent_exit_status: vec![3],
+            restart_force_exit_status: vec![0],
+            ..Supervision::default()
+        };
+        assert!(!wanted(&settings, ExitCode, Some(Exit::Code(3))));
+        assert!(wanted(&settings, Success, Some(Exit::Code(0))));
     }
 
     #[test]

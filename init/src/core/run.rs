@@ -17,9 +17,11 @@ pub enum Alarm {
     Health,
     /// A timer unit fires.
     Clock,
+    /// A forking service's main process is looked for again.
+    Find,
 }
 
-pub const ALARMS: [Alarm; 4] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock];
+pub const ALARMS: [Alarm; 5] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock, Alarm::Find];
 
 /// When a unit last went from one state to another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -68,12 +70,14 @@ pub struct Run {
     pub main: u32,
     /// The main process's container has its own process namespace, so that it ignores what it does not handle.
     pub main_is_init: bool,
-    /// The process of start-pre or reload.
+    /// The process of a command beside the main one.
     pub control: u32,
     /// The process of the health check.
     pub health: u32,
-    /// The start-pre command that comes next.
-    pub next_pre: usize,
+    /// The command that comes next, of those of its state.
+    pub next: usize,
+    /// Commands after its end have run, or begun to.
+    pub stop_posted: bool,
     pub exit: Option<Exit>,
     /// Starts by itself since somebody started it.
     pub restarts: u32,
@@ -89,7 +93,7 @@ pub struct Run {
     /// How long the last start took.
     pub start_usec: u64,
     /// By [`Alarm`]; 0: not set.
-    pub alarms: [u64; 4],
+    pub alarms: [u64; 5],
     /// WATCHDOG_USEC= that the service asked for.
     pub watchdog: Option<u64>,
     /// NOTIFYACCESS= likewise.
@@ -102,8 +106,10 @@ pub struct Run {
     pub unhealthy: u32,
     /// When a timer last fired.
     pub fired: u64,
-    /// The same since the epoch.
+    /// The same since the epoch; of a persistent one in earlier runs of the machine, too.
     pub fired_real: u64,
+    /// Its next time of the calendar, since the epoch.
+    pub next_real: u64,
     pub changes: Changes,
     /// When the main process was started, and when the last one ended.
     pub main_started: Now,

@@ -1,8 +1,9 @@
 //! The life of a service: state × event → step, on one screen. What a step does stands in `perform.rs`.
 //!
-//! A start goes Condition → StartPre (each command in turn) → Start → Running or Exited. An end goes either by request,
-//! StopSigterm → StopSigkill, or after the main process, FinalSigterm → FinalSigkill, and settles in Dead, Failed or
-//! AutoRestart once the control group is empty. Forbidden moves: nothing leads from a stop back to Running, nothing
+//! A start goes Condition → StartPre → Start → StartPost → Running or Exited, an end by request Stop → StopSigterm →
+//! StopSigkill, one after the main process Stop → FinalSigterm → FinalSigkill. States with commands go through each of
+//! them in turn, and are left out by a service that has none. Once the control group is empty come StopPost and what it
+//! left, and it settles in Dead, Failed or AutoRestart. Forbidden moves: nothing leads from a stop back to Running, nothing
 //! settles while the group is populated (except after SIGKILL was answered by nothing for a whole time-out), and
 //! AutoRestart is only left by its own time, a start or a stop.
 //!
@@ -32,9 +33,9 @@ pub enum Event {
     Ready,
     /// RELOADING=1.
     Reloading,
-    /// The control process (start-pre, reload) ended well.
+    /// The command of the state ended well.
     ControlDone,
-    /// The control process ended badly.
+    /// The command of the state ended badly.
     ControlFailed,
     /// The main process ended as it may.
     MainDone,
@@ -59,14 +60,18 @@ pub enum Step {
     Ignore,
     /// Begin a start: limits, a new invocation, the condition.
     Begin,
-    /// Start the next command before the main one, or the main one.
+    /// Start the next command of this state, or go on behind the last one.
     Proceed,
     /// The condition does not hold: down again, with nothing wrong.
     Skip,
-    /// Started.
+    /// Started, but for the commands behind it.
     Up,
-    /// The main process ended well: stay active if the unit says so, else clear up.
+    /// The main process ended well: go on with the next one, stay active if the unit says so, else clear up.
     Ended,
+    /// Nothing of it is left, and its main process was not known.
+    Emptied,
+    /// It ran, and its main process is gone: its stop command, then what is left.
+    Leave,
     /// Clear up what is left after the main process.
     Clear,
     /// Ask for a reload by command or signal.
@@ -79,8 +84,10 @@ pub enum Step {
     ReloadFailed,
     /// Send SIGABRT.
     Abort,
-    /// Send the stop signal.
+    /// Its stop command, then the stop signal.
     Terminate,
+    /// Send the stop signal.
+    Signal,
     /// Kill, with the main process still there.
     Kill,
     /// Kill what is left after the main process.
@@ -102,14 +109,19 @@ pub fn step(state: Sub, event: Event) -> Step {
         (AutoRestart, E::Timeout) => Step::Again,
         (AutoRestart | AutoRestartQueued, E::Stop) => Step::GiveUp,
 
-        (Condition, E::Met) => Step::Proceed,
+        (Condition, E::Met | E::ControlDone) => Step::Proceed,
         (Condition, E::Unmet) => Step::Skip,
+        (Condition, E::Stop) => Step::Signal,
 
-        (StartPre, E::ControlDone) => Step::Proceed,
-        (StartPre, E::ControlFailed | E::NotStarted | E::Timeout) => Step::Clear,
+        (StartPre | StartPost | Stop | StopPost, E::ControlDone) => Step::Proceed,
+        (Condition | StartPre, E::ControlFailed | E::NotStarted | E::Timeout) => Step::Clear,
+        (StartPost, E::ControlFailed | E::NotStarted | E::Timeout) => Step::Terminate,
+        (Stop, E::ControlFailed | E::NotStarted | E::Timeout) => Step::Signal,
+        (StopPost, E::ControlFailed | E::NotStarted) => Step::Clear,
+        (StopPost, E::Timeout) => Step::KillRest,
 
         (Start | ReloadNotify, E::Ready) => Step::Up,
-        (Start, E::Timeout) => Step::Terminate,
+        (Start, E::Timeout) => Step::Signal,
         (Start, E::NotStarted) => Step::Clear,
 
         (Running, E::Reload) => Step::AskReload,
@@ -119,14 +131,21 @@ pub fn step(state: Sub, event: Event) -> Step {
         (Reload, E::ControlFailed | E::NotStarted | E::Timeout) => Step::ReloadFailed,
         (ReloadSignal | ReloadNotify, E::Timeout) => Step::ReloadFailed,
 
-        (StartPre | Start | Running | Exited | Reload | ReloadSignal | ReloadNotify, E::Stop) => Step::Terminate,
-        (StartPre | Start | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemory) => Step::Terminate,
-        (StartPre | Start | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemoryKill) => Step::Kill,
+        (StartPre | Start, E::Stop) => Step::Signal,
+        (StartPost | Running | Exited | Reload | ReloadSignal | ReloadNotify, E::Stop) => Step::Terminate,
+        (StartPre | Start | StartPost | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemory) => Step::Signal,
+        (StartPre | Start | StartPost | Running | Reload | ReloadSignal | ReloadNotify, E::OutOfMemoryKill) => {
+            Step::Kill
+        }
 
         (Start | Running | Reload | ReloadSignal | ReloadNotify, E::MainDone) => Step::Ended,
-        (Start | Running | Reload | ReloadSignal | ReloadNotify, E::MainFailed) => Step::Clear,
+        (Start, E::MainFailed) => Step::Clear,
+        (StartPost | Running | Reload | ReloadSignal | ReloadNotify, E::MainFailed) => Step::Leave,
+        (Running, E::Empty) => Step::Emptied,
+        // It may run for so long and no longer.
+        (Running, E::Timeout) => Step::Terminate,
 
-        (StopWatchdog, E::Stop) => Step::Terminate,
+        (StopWatchdog, E::Stop) => Step::Signal,
         (StopWatchdog | StopSigterm, E::MainDone | E::MainFailed) => Step::Clear,
         (StopWatchdog | StopSigterm, E::Timeout) => Step::Kill,
         (StopWatchdog | StopSigterm | StopSigkill, E::Empty) => Step::Settle,
@@ -148,13 +167,19 @@ pub enum Milestone {
     Executed,
     /// It said READY=1.
     Notified,
+    /// Its first process ended and left its main one behind.
+    Daemonized,
+    /// It has its name on the bus.
+    Named,
 }
 
 /// Whether a service of this type counts as started now.
 pub fn readiness(kind: ServiceType, milestone: Milestone) -> bool {
     matches!(
         (kind, milestone),
-        (ServiceType::Simple, Milestone::Forked)
+        (ServiceType::Simple | ServiceType::Idle, Milestone::Forked)
+            | (ServiceType::Forking, Milestone::Daemonized)
+            | (ServiceType::Dbus, Milestone::Named)
             | (ServiceType::Exec, Milestone::Executed)
             | (ServiceType::Notify | ServiceType::NotifyReload, Milestone::Notified)
     )
@@ -164,20 +189,23 @@ pub fn readiness(kind: ServiceType, milestone: Milestone) -> bool {
 mod tests {
     use super::*;
 
-    const SERVICE_STATES: [Sub; 17] = [
+    const SERVICE_STATES: [Sub; 20] = [
         Sub::Dead,
         Sub::Failed,
         Sub::Condition,
         Sub::StartPre,
         Sub::Start,
+        Sub::StartPost,
         Sub::Running,
         Sub::Exited,
         Sub::Reload,
         Sub::ReloadSignal,
         Sub::ReloadNotify,
+        Sub::Stop,
         Sub::StopWatchdog,
         Sub::StopSigterm,
         Sub::StopSigkill,
+        Sub::StopPost,
         Sub::FinalSigterm,
         Sub::FinalSigkill,
         Sub::AutoRestart,
@@ -190,9 +218,11 @@ mod tests {
             Step::Ignore => '.',
             Step::Begin => 'B',
             Step::Proceed => 'P',
-            Step::Skip => 'S',
+            Step::Skip => 'o',
             Step::Up => 'U',
             Step::Ended => 'E',
+            Step::Emptied => 'e',
+            Step::Leave => 'L',
             Step::Clear => 'C',
             Step::AskReload => 'r',
             Step::AwaitReload => 'a',
@@ -200,6 +230,7 @@ mod tests {
             Step::ReloadFailed => 'f',
             Step::Abort => 'A',
             Step::Terminate => 'T',
+            Step::Signal => 'S',
             Step::Kill => 'K',
             Step::KillRest => 'k',
             Step::Settle => 's',
@@ -212,36 +243,41 @@ mod tests {
     #[test]
     fn the_whole_table() {
         let check = |event, expect: &str| assert_eq!(row(event), expect.replace(' ', ""), "{event:?}");
-        // down cond pre/start run/exited reloads  stops final restart
-        check(Event::Start, "BB . .. .. ... ... .. BB");
-        check(Event::Stop, ".. . TT TT TTT T.. .. GG");
-        check(Event::Reload, ".. . .. r. ... ... .. ..");
-        check(Event::Met, ".. P .. .. ... ... .. ..");
-        check(Event::Unmet, ".. S .. .. ... ... .. ..");
-        check(Event::NotStarted, ".. . CC .. f.. ... .. ..");
-        check(Event::Ready, ".. . .U .. ..U ... .. ..");
-        check(Event::Reloading, ".. . .. a. .a. ... .. ..");
-        check(Event::ControlDone, ".. . P. .. d.. ... .. ..");
-        check(Event::ControlFailed, ".. . C. .. f.. ... .. ..");
-        check(Event::MainDone, ".. . .E E. EEE CCk .. ..");
-        check(Event::MainFailed, ".. . .C C. CCC CCk .. ..");
-        check(Event::Empty, ".. . .. .. ... sss ss ..");
-        check(Event::Timeout, ".. . CT .. fff KKs ks g.");
-        check(Event::Unwell, ".. . .A A. AAA ... .. ..");
-        check(Event::OutOfMemory, ".. . TT T. TTT ... .. ..");
-        check(Event::OutOfMemoryKill, ".. . KK K. KKK ... .. ..");
+        // down cond pre/start/post run/exited reloads  stop, stops post, final restart
+        check(Event::Start, "BB . ... .. ... .... . .. BB");
+        check(Event::Stop, ".. S SST TT TTT .S.. . .. GG");
+        check(Event::Reload, ".. . ... r. ... .... . .. ..");
+        check(Event::Met, ".. P ... .. ... .... . .. ..");
+        check(Event::Unmet, ".. o ... .. ... .... . .. ..");
+        check(Event::NotStarted, ".. C CCT .. f.. S... C .. ..");
+        check(Event::Ready, ".. . .U. .. ..U .... . .. ..");
+        check(Event::Reloading, ".. . ... a. .a. .... . .. ..");
+        check(Event::ControlDone, ".. P P.P .. d.. P... P .. ..");
+        check(Event::ControlFailed, ".. C C.T .. f.. S... C .. ..");
+        check(Event::MainDone, ".. . .E. E. EEE .CCk . .. ..");
+        check(Event::MainFailed, ".. . .CL L. LLL .CCk . .. ..");
+        check(Event::Empty, ".. . ... e. ... .sss . ss ..");
+        check(Event::Timeout, ".. C CST T. fff SKKs k ks g.");
+        check(Event::Unwell, ".. . .A. A. AAA .... . .. ..");
+        check(Event::OutOfMemory, ".. . SSS S. SSS .... . .. ..");
+        check(Event::OutOfMemoryKill, ".. . KKK K. KKK .... . .. ..");
     }
 
     #[test]
     fn when_a_type_is_ready() {
-        let check = |kind, expect: [bool; 3]| {
-            let got = [Milestone::Forked, Milestone::Executed, Milestone::Notified].map(|m| readiness(kind, m));
+        let check = |kind, expect: [bool; 5]| {
+            let all =
+                [Milestone::Forked, Milestone::Executed, Milestone::Notified, Milestone::Daemonized, Milestone::Named];
+            let got = all.map(|m| readiness(kind, m));
             assert_eq!(got, expect, "{kind:?}");
         };
-        check(ServiceType::Simple, [true, false, false]);
-        check(ServiceType::Exec, [false, true, false]);
-        check(ServiceType::Notify, [false, false, true]);
-        check(ServiceType::NotifyReload, [false, false, true]);
-        check(ServiceType::Oneshot, [false, false, false]);
+        check(ServiceType::Simple, [true, false, false, false, false]);
+        check(ServiceType::Exec, [false, true, false, false, false]);
+        check(ServiceType::Notify, [false, false, true, false, false]);
+        check(ServiceType::NotifyReload, [false, false, true, false, false]);
+        check(ServiceType::Oneshot, [false, false, false, false, false]);
+        check(ServiceType::Idle, [true, false, false, false, false]);
+        check(ServiceType::Forking, [false, false, false, true, false]);
+        check(ServiceType::Dbus, [false, false, false, false, true]);
     }
 }

@@ -70,6 +70,8 @@ pub enum Sub {
     StartPre,
     /// The main command was started and is not ready.
     Start,
+    /// It counts as started but for the commands after the main one.
+    StartPost,
     /// Ready. Also: a scope; a socket or timer whose service runs.
     Running,
     /// Ended well, and stays active.
@@ -80,12 +82,16 @@ pub enum Sub {
     ReloadSignal,
     /// It said RELOADING=1 and has yet to say READY=1.
     ReloadNotify,
+    /// The stop command runs.
+    Stop,
     /// SIGABRT was sent because it was silent for too long.
     StopWatchdog,
     /// The stop signal was sent to a living main process.
     StopSigterm,
     /// SIGKILL was sent.
     StopSigkill,
+    /// A command after its end runs.
+    StopPost,
     /// The main process is gone; the stop signal was sent to what is left.
     FinalSigterm,
     /// The main process is gone; what is left was killed.
@@ -108,13 +114,20 @@ impl Sub {
             | Self::Abandoned
             | Self::Running
             | Self::Exited => ActiveState::Active,
-            Self::Condition | Self::StartPre | Self::Start | Self::AutoRestart | Self::AutoRestartQueued => {
-                ActiveState::Activating
-            }
+            Self::Condition
+            | Self::StartPre
+            | Self::Start
+            | Self::StartPost
+            | Self::AutoRestart
+            | Self::AutoRestartQueued => ActiveState::Activating,
             Self::Reload | Self::ReloadSignal | Self::ReloadNotify => ActiveState::Reloading,
-            Self::StopWatchdog | Self::StopSigterm | Self::StopSigkill | Self::FinalSigterm | Self::FinalSigkill => {
-                ActiveState::Deactivating
-            }
+            Self::Stop
+            | Self::StopWatchdog
+            | Self::StopSigterm
+            | Self::StopSigkill
+            | Self::StopPost
+            | Self::FinalSigterm
+            | Self::FinalSigkill => ActiveState::Deactivating,
         }
     }
 
@@ -130,14 +143,17 @@ impl Sub {
             Self::Condition => "condition",
             Self::StartPre => "start-pre",
             Self::Start => "start",
+            Self::StartPost => "start-post",
             Self::Running => "running",
             Self::Exited => "exited",
             Self::Reload => "reload",
             Self::ReloadSignal => "reload-signal",
             Self::ReloadNotify => "reload-notify",
+            Self::Stop => "stop",
             Self::StopWatchdog => "stop-watchdog",
             Self::StopSigterm => "stop-sigterm",
             Self::StopSigkill => "stop-sigkill",
+            Self::StopPost => "stop-post",
             Self::FinalSigterm => "final-sigterm",
             Self::FinalSigkill => "final-sigkill",
             Self::AutoRestart => "auto-restart",
@@ -161,9 +177,15 @@ pub enum Outcome {
     Watchdog,
     StartLimitHit,
     OomKill,
+    ExecCondition,
 }
 
 impl Outcome {
+    /// Nothing went wrong: it ended well, or was not to be started.
+    pub fn is_fine(self) -> bool {
+        matches!(self, Self::Success | Self::ExecCondition)
+    }
+
     pub fn name(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -176,6 +198,7 @@ impl Outcome {
             Self::Watchdog => "watchdog",
             Self::StartLimitHit => "start-limit-hit",
             Self::OomKill => "oom-kill",
+            Self::ExecCondition => "exec-condition",
         }
     }
 }
@@ -198,6 +221,16 @@ impl Exit {
             Self::Code(_) => 1,
             Self::Signal(_) => 2,
             Self::Dumped(_) => 3,
+        }
+    }
+
+    /// What EXIT_STATUS says of it (systemd.exec(5)): a code, or a signal's name without its first letters.
+    pub fn systemd_status(self) -> String {
+        match self {
+            Self::Code(code) => code.to_string(),
+            Self::Signal(signal) | Self::Dumped(signal) => {
+                ashlar_config::unit::Signal(signal).name().trim_start_matches("SIG").to_owned()
+            }
         }
     }
 

@@ -47,7 +47,16 @@ impl Play {
     fn carry_out(&mut self, action: Action) {
         let name = |unit: UnitId| self.core.graph.name(unit).to_owned();
         let line = match action {
-            Action::Check { unit, path } => return self.core.condition(unit, path != "/no"),
+            Action::Check { unit } => {
+                let holds = self.core.graph[unit].unit.conditions.iter().all(|condition| condition.parameter != "/no");
+                return self.core.condition(unit, holds, true);
+            }
+            Action::FindMain { unit } => {
+                self.pids += 1;
+                let line = format!("find {}", name(unit));
+                self.core.found_main(unit, Some(self.pids), false);
+                line
+            }
             Action::Spawn { unit, role } => {
                 self.pids += 1;
                 let line = format!("spawn {} {role:?}", name(unit));
@@ -67,6 +76,8 @@ impl Play {
             Action::Release { unit, stays } => format!("release {} {stays}", name(unit)),
             Action::Close { unit } => format!("close {}", name(unit)),
             Action::Listen { unit, on } => format!("listen {} {on}", name(unit)),
+            Action::ReadStamp { unit } => return self.core.stamp_read(unit, None),
+            Action::WriteStamp { unit } => format!("stamp {}", name(unit)),
             Action::Log { .. } | Action::JobNew { .. } => return,
             Action::JobRemoved { job, result } => format!("{} {} {}", job.kind.name(), name(job.unit), result.name()),
             Action::StartupFinished => "started up".into(),
@@ -298,8 +309,8 @@ fn start_pre_commands_come_first() {
         &units,
         &["start a", "control a 0", "control a 0", "executed a"],
         &[
-            "spawn a.service Pre(0)",
-            "spawn a.service Pre(1)",
+            "spawn a.service Control(Pre, 0)",
+            "spawn a.service Control(Pre, 1)",
             "spawn a.service Main",
             "start a.service done",
             "started up",
@@ -310,13 +321,142 @@ fn start_pre_commands_come_first() {
         &units,
         &["start a", "control a 3", "empty a"],
         &[
-            "spawn a.service Pre(0)",
+            "spawn a.service Control(Pre, 0)",
             "terminate a.service 15 true",
             "release a.service true",
             "start a.service failed",
             "started up",
         ],
         "a.service failed",
+    );
+}
+
+#[test]
+fn every_stage_has_its_commands() {
+    check(
+        &["a.service type=simple ask=1 pre=1 post=1 stop-command=2 stop-post=1"],
+        &[
+            "start a",
+            "control a 0",
+            "control a 0",
+            "control a 0",
+            "stop a",
+            "control a 0",
+            "control a 0",
+            "exit a 0",
+            "empty a",
+            "control a 0",
+            "empty a",
+        ],
+        &[
+            "spawn a.service Control(Condition, 0)",
+            "spawn a.service Control(Pre, 0)",
+            "spawn a.service Main",
+            "spawn a.service Control(Post, 0)",
+            "start a.service done",
+            "started up",
+            "spawn a.service Control(Stop, 0)",
+            "spawn a.service Control(Stop, 1)",
+            "terminate a.service 15 true",
+            "terminate a.service 15 true",
+            "spawn a.service Control(StopPost, 0)",
+            "terminate a.service 15 true",
+            "release a.service true",
+            "stop a.service done",
+        ],
+        "a.service dead",
+    );
+    // A condition's command that says no is no failure.
+    check(
+        &["a.service type=simple ask=1"],
+        &["start a", "control a 1"],
+        &["spawn a.service Control(Condition, 0)", "release a.service true", "start a.service done", "started up"],
+        "a.service dead",
+    );
+    check(
+        &["a.service type=simple ask=1"],
+        &["start a", "control a 255", "empty a"],
+        &[
+            "spawn a.service Control(Condition, 0)",
+            "terminate a.service 15 true",
+            "release a.service true",
+            "start a.service failed",
+            "started up",
+        ],
+        "a.service failed",
+    );
+}
+
+#[test]
+fn oneshots_run_their_commands_in_turn() {
+    check(
+        &["a.service type=oneshot mains=2 remain stop-command=1"],
+        &["start a", "exit a 0", "exit a 0", "stop a", "control a 0", "empty a"],
+        &[
+            "spawn a.service Main",
+            "spawn a.service Main",
+            "start a.service done",
+            "started up",
+            "spawn a.service Control(Stop, 0)",
+            "terminate a.service 15 true",
+            "release a.service true",
+            "stop a.service done",
+        ],
+        "a.service dead",
+    );
+    check(
+        &["a.service type=oneshot mains=2"],
+        &["start a", "exit a 1", "empty a"],
+        &[
+            "spawn a.service Main",
+            "terminate a.service 15 true",
+            "release a.service true",
+            "start a.service failed",
+            "started up",
+        ],
+        "a.service failed",
+    );
+}
+
+#[test]
+fn forking_services_leave_a_main_process_behind() {
+    check(
+        &["a.service type=forking"],
+        &["start a", "exit a 0", "exit a 0", "empty a"],
+        &[
+            "spawn a.service Main",
+            "find a.service",
+            "start a.service done",
+            "started up",
+            "terminate a.service 15 true",
+            "release a.service true",
+        ],
+        "a.service dead",
+    );
+}
+
+#[test]
+fn others_follow_a_failure() {
+    check(
+        &[
+            "a.service type=simple on-failure=b.service",
+            "b.service type=simple",
+            "c.service type=simple requisite=b.service",
+        ],
+        &["start c", "start a", "exit a 1", "empty a", "start c"],
+        &[
+            "start c.service dependency",
+            "started up",
+            "spawn a.service Main",
+            "start a.service done",
+            "terminate a.service 15 true",
+            "release a.service true",
+            "spawn b.service Main",
+            "start b.service done",
+            "spawn c.service Main",
+            "start c.service done",
+        ],
+        "a.service failed, b.service running, c.service running",
     );
 }
 
@@ -378,7 +518,7 @@ fn reloading() {
             "spawn a.service Main",
             "start a.service done",
             "started up",
-            "spawn a.service Reload",
+            "spawn a.service Control(Reload, 0)",
             "reload a.service failed",
         ],
         "a.service running",

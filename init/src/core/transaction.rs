@@ -49,7 +49,8 @@ impl Situation<'_> {
                     self.take_down(unit, Kind::Restart, &mut work);
                     self.pull_in(unit, unit == anchor, planned.matters, mode, &mut work);
                 }
-                Kind::Reload | Kind::Nop => {}
+                Kind::Reload => self.pass_on(unit, Kind::Reload, &mut work),
+                Kind::Nop => {}
             }
         }
         self.part_opponents(&mut plan)?;
@@ -103,7 +104,7 @@ impl Situation<'_> {
             }
         }
         for other in node.wants.iter().filter(|_| !ignores) {
-            if self.lacks(*other) && !self.graph[*other].missing {
+            if self.lacks(*other) && self.graph.is_startable(*other) {
                 work.push_back((*other, Planned { kind: Kind::Start, matters: false }));
             }
         }
@@ -123,6 +124,9 @@ impl Situation<'_> {
     /// What goes down (or down and up) with `unit`.
     fn take_down(&self, unit: UnitId, kind: Kind, work: &mut VecDeque<(UnitId, Planned)>) {
         let node = &self.graph[unit];
+        if kind == Kind::Stop {
+            self.pass_on(unit, kind, work);
+        }
         for other in node.required_by.iter().chain(&node.parts) {
             let active = (self.active)(*other);
             let pending = self.queue.of(*other).is_some_and(|job| job.kind != Kind::Stop);
@@ -133,6 +137,15 @@ impl Situation<'_> {
             };
             work.push_back((*other, Planned { kind: planned, matters: true }));
         }
+    }
+
+    /// A reload or a stop that others get with it.
+    fn pass_on(&self, unit: UnitId, kind: Kind, work: &mut VecDeque<(UnitId, Planned)>) {
+        let dependencies = &self.graph[unit].unit.dependencies;
+        let names =
+            if kind == Kind::Reload { &dependencies.propagates_reload_to } else { &dependencies.propagates_stop_to };
+        let up = names.iter().filter_map(|name| self.graph.find(name)).filter(|other| (self.active)(*other).is_up());
+        work.extend(up.map(|other| (other, Planned { kind, matters: false })));
     }
 
     /// Of two units that exclude each other only the one that the request needs is started.

@@ -1,8 +1,10 @@
-//! Sockets and timers: units that start a service.
+//! Sockets, paths and timers: units that start another one.
 //!
-//! A socket is Listening while its service is down, Running while it is up or on its way. A timer is Waiting for its
-//! time, Running while its service starts or runs, Elapsed when no time is left for it.
+//! A socket is Listening while its service is down, Running while it is up or on its way; a path is Waiting instead of
+//! Listening. A timer is Waiting for its time, Running while its service starts or runs, Elapsed when no time is left for
+//! it. Times of the calendar become times of the monotonic clock, and are found anew when somebody sets the other one.
 
+use ashlar_config::systemd::calendar::Calendar;
 use ashlar_config::unit::{Body, Timer};
 use ashlar_control::message::JobMode;
 
@@ -44,6 +46,9 @@ impl Core {
             self.fail_socket(unit, format!("{name} was started {TRIGGERS} times and did not take what arrived"));
             return self.settle_work();
         }
+        if self.active(unit).is_down() {
+            return;
+        }
         self.attend_as(unit, Sub::Running);
         self.start_triggered(unit, service);
         self.settle_work();
@@ -65,6 +70,7 @@ impl Core {
     fn triggered(&self, unit: UnitId) -> Option<UnitId> {
         match &self.graph[unit].unit.body {
             Body::Socket { service, .. } | Body::Timer { service, .. } => self.graph.find(service),
+            Body::Path(watched) => self.graph.find(&watched.unit),
             _ => None,
         }
     }
@@ -97,10 +103,34 @@ impl Core {
             }
             (_, true) => {
                 (run.active_since, run.active_since_real, run.fired) = (now.monotonic, now.real, 0);
+                run.fired_real = 0;
                 self.move_to(unit, Sub::Waiting);
+                match self.timer(unit).is_some_and(|timer| timer.persistent && !timer.on_calendar.is_empty()) {
+                    true => self.actions.push(Action::ReadStamp { unit }),
+                    false => self.wind(unit),
+                }
+            }
+        }
+    }
+
+    /// The answer to [`Action::ReadStamp`]: when it last fired, in an earlier run of the machine, too.
+    pub fn stamp_read(&mut self, unit: UnitId, fired: Option<u64>) {
+        if let Some(at) = fired {
+            self.run_mut(unit).fired_real = at;
+        }
+        self.wind(unit);
+        self.settle_work();
+    }
+
+    /// Somebody set the clock.
+    pub fn clock_set(&mut self) {
+        let by_calendar = |unit: &UnitId| self.timer(*unit).is_some_and(|timer| !timer.on_calendar.is_empty());
+        for unit in self.graph.ids().filter(by_calendar).collect::<Vec<_>>() {
+            if self.run(unit).sub == Sub::Waiting {
                 self.wind(unit);
             }
         }
+        self.settle_work();
     }
 
     /// A service's state changed, or a start of it ended: its sockets and timers follow.
@@ -124,7 +154,8 @@ impl Core {
     fn attend(&mut self, unit: UnitId) {
         let Some(service) = self.triggered(unit) else { return };
         let down = self.active(service).is_down() && self.jobs.of(service).is_none_or(|job| job.kind == Kind::Stop);
-        self.attend_as(unit, if down { Sub::Listening } else { Sub::Running });
+        let open = if matches!(self.graph[unit].unit.body, Body::Path(_)) { Sub::Waiting } else { Sub::Listening };
+        self.attend_as(unit, if down { open } else { Sub::Running });
     }
 
     fn attend_as(&mut self, unit: UnitId, sub: Sub) {
@@ -132,8 +163,9 @@ impl Core {
         if old == sub {
             return;
         }
-        if (old == Sub::Listening) != (sub == Sub::Listening) {
-            self.actions.push(Action::Listen { unit, on: sub == Sub::Listening });
+        let listens = |sub| matches!(sub, Sub::Listening | Sub::Waiting);
+        if listens(old) != listens(sub) {
+            self.actions.push(Action::Listen { unit, on: listens(sub) });
         }
         self.move_to(unit, sub);
     }
@@ -145,6 +177,9 @@ impl Core {
         let run = self.run_mut(unit);
         (run.fired, run.fired_real) = (now.monotonic, now.real);
         self.move_to(unit, Sub::Running);
+        if self.timer(unit).is_some_and(|timer| timer.persistent) {
+            self.actions.push(Action::WriteStamp { unit });
+        }
         self.start_triggered(unit, service);
     }
 
@@ -153,9 +188,17 @@ impl Core {
         let (Some(timer), Some(service)) = (self.timer(unit), self.triggered(unit)) else { return };
         let (run, service_run) = (self.run(unit), self.run(service));
         let next = next_time(timer, run.active_since, run.fired, service_run.began, service_run.inactive_since);
-        let now = self.now().monotonic;
+        let (real, now) = (self.now().real, self.now().monotonic);
+        let by_calendar = self.next_of_calendar(
+            timer,
+            run.fired_real.max(if timer.persistent && run.fired_real != 0 { 0 } else { run.active_since_real }),
+        );
+        let next_real = by_calendar.unwrap_or(0);
+        let by_calendar = by_calendar.map(|at| now.saturating_add(at.saturating_sub(real)));
+        let next = next.into_iter().chain(by_calendar).min();
         let busy = !self.active(service).is_down();
         let random = self.delay(unit);
+        self.run_mut(unit).next_real = next_real;
         match next {
             Some(at) => {
                 self.set_alarm(unit, Alarm::Clock, at.max(now).saturating_add(random));
@@ -166,6 +209,13 @@ impl Core {
                 self.wait_as(unit, if busy { Sub::Running } else { Sub::Elapsed });
             }
         }
+    }
+
+    /// The next time of the calendar after `after`, in microseconds since the epoch.
+    fn next_of_calendar(&self, timer: &Timer, after: u64) -> Option<u64> {
+        let calendars = timer.on_calendar.iter().filter_map(|text| Calendar::parse(text).ok());
+        let next = calendars.filter_map(|calendar| calendar.next((after / 1_000_000) as i64, self.zone));
+        next.min().and_then(|seconds| u64::try_from(seconds).ok()).map(|seconds| seconds * 1_000_000)
     }
 
     fn wait_as(&mut self, unit: UnitId, sub: Sub) {

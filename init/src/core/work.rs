@@ -1,6 +1,6 @@
 //! Jobs from the request to their result, through one queue.
 
-use ashlar_config::unit::{Body, ServiceType};
+use ashlar_config::unit::{Body, Load, ServiceType};
 use ashlar_control::message::{JobKind, JobMode, Refusal, Shutdown};
 
 use super::job::{Job, JobResult, Kind};
@@ -28,6 +28,7 @@ impl Core {
             JobKind::Reload => Kind::Reload,
         };
         self.check_applicable(unit, kind)?;
+        self.check_manual(unit, kind)?;
         // What does not run has nothing to reload: the start reads the configuration.
         let kind = if kind == Kind::Reload && asked != JobKind::Reload && self.active(unit).is_down() {
             Kind::Start
@@ -62,7 +63,7 @@ impl Core {
 
     /// Whether it can read its configuration again without a restart.
     pub fn can_reload(&self, unit: UnitId) -> bool {
-        self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload || s.reload.is_some())
+        self.service(unit).is_some_and(|s| s.service_type == ServiceType::NotifyReload || !s.commands.reload.is_empty())
     }
 
     fn check_applicable(&self, unit: UnitId, kind: Kind) -> Result<(), Refusal> {
@@ -74,6 +75,24 @@ impl Core {
             return Err(Refusal::NotApplicable { reason });
         }
         Ok(())
+    }
+
+    /// What its file forbids to people.
+    fn check_manual(&self, unit: UnitId, kind: Kind) -> Result<(), Refusal> {
+        let settings = &self.graph[unit].unit;
+        let name = settings.name.clone();
+        let starts = matches!(kind, Kind::Start | Kind::Restart);
+        let stops = matches!(kind, Kind::Stop | Kind::Restart);
+        match settings.source.load {
+            Load::Loaded | Load::NotFound => {}
+            _ if !starts => {}
+            Load::Masked => return Err(Refusal::Masked { unit: name }),
+            _ => return Err(Refusal::BadUnit { unit: name, reason: settings.source.error.clone() }),
+        }
+        match (starts && settings.refuse.start) || (stops && settings.refuse.stop) {
+            true => Err(Refusal::OnlyByDependency { unit: name }),
+            false => Ok(()),
+        }
     }
 
     /// Plans and queues; the caller lets the work settle.
@@ -160,6 +179,19 @@ impl Core {
             self.run_mut(unit).blame(Outcome::Resources, || format!("unit {name} not found"));
             return self.finish(id, JobResult::Invalid);
         }
+        if kind == Kind::Start && active.is_down() {
+            let settings = &self.graph[unit].unit;
+            if settings.source.load != Load::Loaded {
+                let reason = settings.source.error.clone();
+                self.run_mut(unit).reason = reason;
+                return self.finish(id, JobResult::Invalid);
+            }
+            let lacks = |name: &&String| self.graph.find(name).is_none_or(|other| !self.active(other).is_up());
+            if let Some(name) = settings.dependencies.requisite.iter().find(lacks).cloned() {
+                self.run_mut(unit).reason = format!("needs {name}, which is not up");
+                return self.finish(id, JobResult::Dependency);
+            }
+        }
         match (kind, active) {
             (Kind::Nop, _) => self.finish(id, JobResult::Done),
             (Kind::Start, ActiveState::Active | ActiveState::Reloading) => self.finish(id, JobResult::Done),
@@ -179,8 +211,30 @@ impl Core {
         self.jobs.set_running(id);
         self.changed_jobs.insert(id);
         let waits_already = event == Event::Start && self.run(unit).sub.active() == ActiveState::Activating;
+        let settings = &self.graph[unit].unit;
+        let checked = !settings.conditions.is_empty() || !settings.asserts.is_empty();
+        if event == Event::Start && checked && self.service(unit).is_none() {
+            return self.actions.push(Action::Check { unit });
+        }
+        self.begin_body(unit, event, waits_already);
+    }
+
+    /// What a unit that is no service has to look at before its start was looked at.
+    pub(super) fn begin_checked(&mut self, unit: UnitId, met: bool) {
+        match met {
+            true => self.begin_body(unit, Event::Start, false),
+            false => {
+                if let Some(job) = self.jobs.of(unit) {
+                    self.work.push_back(Work::Finish(job.id, JobResult::Done));
+                }
+            }
+        }
+        self.settle_work();
+    }
+
+    fn begin_body(&mut self, unit: UnitId, event: Event, waits_already: bool) {
         match &self.graph[unit].unit.body {
-            Body::Service(_) => {
+            Body::Service(_) | Body::Mount(_) => {
                 if event == Event::Stop {
                     self.run_mut(unit).stay_down = true;
                 }
@@ -189,7 +243,7 @@ impl Core {
                 }
             }
             Body::Target => self.move_target(unit, event),
-            Body::Socket { .. } | Body::Timer { .. } => self.trigger_job(unit, event),
+            Body::Socket { .. } | Body::Timer { .. } | Body::Path(_) => self.trigger_job(unit, event),
             Body::Scope(_) | Body::Slice(_) => self.group_job(unit, event),
         }
     }
@@ -252,12 +306,11 @@ impl Core {
         match (kind, new) {
             (Kind::Start, ActiveState::Active) => self.work.push_back(Work::Finish(id, JobResult::Done)),
             // A oneshot that ended well, a condition that does not hold: nothing is wrong.
-            (Kind::Start, ActiveState::Inactive) if outcome == Outcome::Success => {
+            (Kind::Start, ActiveState::Inactive) if outcome.is_fine() => {
                 self.work.push_back(Work::Finish(id, JobResult::Done));
             }
             (Kind::Start, ActiveState::Inactive | ActiveState::Failed) => {
-                let result = if outcome == Outcome::Timeout { JobResult::Timeout } else { JobResult::Failed };
-                self.work.push_back(Work::Finish(id, result));
+                self.work.push_back(Work::Finish(id, JobResult::Failed));
             }
             (Kind::Stop, ActiveState::Inactive | ActiveState::Failed) => {
                 self.work.push_back(Work::Finish(id, JobResult::Done));

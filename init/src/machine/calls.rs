@@ -212,6 +212,9 @@ impl Machine {
             Method::GetMachine {}
                 | Method::ListUnits {}
                 | Method::GetUnit { .. }
+                | Method::LoadUnit { .. }
+                | Method::ListUnitFiles {}
+                | Method::GetUnitFile { .. }
                 | Method::GetSettings { .. }
                 | Method::GetUnitByProcess { .. }
                 | Method::ListJobs {}
@@ -230,6 +233,21 @@ impl Machine {
             Method::GetUnit { name } => {
                 let unit = self.unit_named(&name)?;
                 Reply::Unit { unit: Box::new(self.unit_status(unit, Detail::All)) }
+            }
+            Method::LoadUnit { name } => {
+                self.load_named(&name);
+                let unit = self.unit_named(&name)?;
+                Reply::Unit { unit: Box::new(self.unit_status(unit, Detail::All)) }
+            }
+            Method::ListUnitFiles {} => self.list_unit_files(),
+            Method::GetUnitFile { name } => self.get_unit_file(&name),
+            Method::ChangeUnitFiles { change, units, runtime, force } => {
+                self.change_unit_files(&change, &units, runtime, force)?
+            }
+            Method::Reload {} => return self.reload(),
+            Method::BusNameTaken { name } => {
+                self.core.bus_name_taken(&name);
+                Reply::Done {}
             }
             Method::GetSettings { name } => {
                 let unit = self.unit_named(&name)?;
@@ -317,6 +335,9 @@ impl Machine {
         mode: message::JobMode,
         wait: bool,
     ) -> Result<Answer, Refusal> {
+        if matches!(kind, JobKind::Start | JobKind::Restart | JobKind::ReloadOrRestart) {
+            self.load_named(unit);
+        }
         let named = self.unit_named(unit)?;
         // Going down is not a start like others: nothing takes it back.
         let ways = [Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Halt, Shutdown::Kexec];

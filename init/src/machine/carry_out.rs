@@ -7,9 +7,11 @@ use ashlar_config::unit::Body;
 use ashlar_control::message::{self, JobKind, JobMode};
 use ashlar_sys::{epoll, signal};
 
+use super::launch::Failed;
 use super::{Machine, ended};
 use crate::accounts::Accounts;
 use crate::cgroup;
+use crate::condition;
 use crate::core::job::{Job, JobResult, Kind};
 use crate::core::{Action, Role, UnitId};
 use crate::event::Event;
@@ -43,7 +45,21 @@ impl Machine {
 
     fn act(&mut self, action: Action) {
         match action {
-            Action::Check { unit, path } => self.core.condition(unit, Path::new(&path).exists()),
+            Action::Check { unit } => {
+                let settings = &self.core.graph[unit].unit;
+                let (holds, asserted) = (condition::hold(&settings.conditions), condition::hold(&settings.asserts));
+                if let Some(unmet) = condition::first_unmet(&settings.conditions).filter(|_| !holds) {
+                    let name = self.name(unit);
+                    self.log.say(log::INFO, Some(&name), &format!("skipped, unmet condition check {unmet}"));
+                }
+                self.core.condition(unit, holds, asserted);
+            }
+            Action::FindMain { unit } => self.find_main(unit),
+            Action::ReadStamp { unit } => {
+                let fired = read_stamp(self.core.graph.name(unit));
+                self.core.stamp_read(unit, fired);
+            }
+            Action::WriteStamp { unit } => write_stamp(self.core.graph.name(unit)),
             Action::Spawn { unit, role } => self.spawn(unit, role),
             Action::Signal { unit, signal } => self.signal_main(unit, signal),
             Action::Terminate { unit, signal, all } => self.terminate(unit, signal, all),
@@ -74,8 +90,31 @@ impl Machine {
                 self.core.spawned(unit, role, started.pid, started.is_init);
                 self.await_setup(unit, role, started);
             }
-            Err(reason) => self.core.not_started(unit, role, &reason),
+            Err(Failed { reason, code: None }) => self.core.not_started(unit, role, &reason),
+            Err(Failed { reason, code: Some(code) }) => {
+                // As if it had been forked: it would have got no further.
+                self.core.spawned(unit, role, 0, false);
+                self.core.not_executed(unit, role, 0, code, &reason);
+            }
         }
+    }
+
+    /// The process that a first one left behind: the one that it wrote down, or the only one that there is.
+    fn find_main(&mut self, unit: UnitId) {
+        let group = self.group_of(unit);
+        let there = cgroup::processes(&group);
+        let file = self.core.service(unit).and_then(|service| service.pid_file.clone());
+        let found = match &file {
+            Some(path) => {
+                let text = fs::read_to_string(path).unwrap_or_default();
+                text.trim().parse().ok().filter(|pid| there.contains(pid))
+            }
+            None => (there.len() == 1).then(|| there[0]),
+        };
+        if let Some(pid) = found.filter(|pid| !Self::is_child(*pid)) {
+            self.watch_foreign(pid);
+        }
+        self.core.found_main(unit, found, file.is_some());
     }
 
     pub(super) fn link_invocation(&mut self, unit: UnitId) {
@@ -122,6 +161,7 @@ impl Machine {
     fn release(&mut self, unit: UnitId, stays: bool) {
         self.remove_group(unit);
         let Some(service) = self.core.service(unit) else { return };
+        let exec = service.host.clone();
         let runtime = if service.runtime_directory_preserve { Vec::new() } else { service.runtime_directory.clone() };
         let keeps_store = service.supervision.fd_store_preserve;
         for name in runtime.iter().filter(|_| stays) {
@@ -129,6 +169,9 @@ impl Machine {
         }
         // A restart that somebody asked for is no stop: the start that follows is queued already.
         let restarting = self.core.jobs.of(unit).is_some_and(|job| job.kind == Kind::Restart);
+        if let Some(exec) = exec {
+            super::host::remove_folders(&exec, !stays || restarting);
+        }
         if stays && !restarting && !keeps_store {
             self.stores.remove(&unit);
             self.save_store(unit);
@@ -136,7 +179,7 @@ impl Machine {
     }
 
     fn open_ports(&mut self, unit: UnitId) {
-        let Body::Socket { sockets, .. } = &self.core.graph[unit].unit.body else { return };
+        let Body::Socket { sockets, .. } = &self.core.graph[unit].unit.body else { return self.open_paths(unit) };
         let opened = ports::open(self.core.graph.name(unit), sockets, &Accounts::read());
         let result = match opened {
             Ok(ports) => {
@@ -150,6 +193,7 @@ impl Machine {
     }
 
     fn close_ports(&mut self, unit: UnitId) {
+        self.unwatch_paths(unit);
         self.ports.remove(&unit);
         self.save_ports(unit);
         if let Body::Socket { sockets, .. } = &self.core.graph[unit].unit.body {
@@ -158,6 +202,9 @@ impl Machine {
     }
 
     pub(super) fn listen(&mut self, unit: UnitId, on: bool) {
+        if matches!(self.core.graph[unit].unit.body, Body::Path(_)) {
+            return self.watch_paths(unit, on);
+        }
         for (place, port) in self.ports.get(&unit).into_iter().flatten().enumerate() {
             let result = match on {
                 true => self.epoll.add(&port.fd, Event::Traffic(unit.0, place as u16).token(), epoll::READ),
@@ -177,6 +224,9 @@ impl Machine {
             let text = format!("{} job ended with {}{reason}", job.kind.name(), result.name());
             self.log.say(log::WARNING, Some(&name), &text);
         }
+        if name == builtin::GENERATORS && matches!(job.kind, Kind::Start | Kind::Restart) {
+            self.generators_ended();
+        }
         let told = self.job_message(job);
         self.answer_job(job, result);
         self.trial_job_ended(&name, result);
@@ -193,7 +243,7 @@ impl Machine {
         };
         self.log.say(log::INFO, Some(name), text);
         let follow = match (job.kind, name) {
-            (Kind::Start, builtin::STATE) => identity::settle(),
+            (Kind::Start, builtin::STATE) => identity::settle().map(|()| self.open_unit_files()),
             (Kind::Start, builtin::PROVISION) => {
                 identity::set_host_name().and_then(|()| sequence::apply_sysctl(Path::new(SYSCTL)))
             }
@@ -233,4 +283,23 @@ impl Machine {
         log::console(&line);
         self.log.say(log::NOTICE, None, &line);
     }
+}
+
+/// Where it is noted when persistent timers fired, as systemd does it.
+const STAMPS: &str = "/var/lib/systemd/timers";
+
+/// One that never fired begins to count now.
+fn read_stamp(timer: &str) -> Option<u64> {
+    if !Path::new(&format!("{STAMPS}/stamp-{timer}")).exists() {
+        write_stamp(timer);
+        return None;
+    }
+    let modified = fs::metadata(format!("{STAMPS}/stamp-{timer}")).and_then(|file| file.modified()).ok()?;
+    let since = modified.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_micros()).ok()
+}
+
+fn write_stamp(timer: &str) {
+    let _ = fs::create_dir_all(STAMPS);
+    let _ = fs::write(format!("{STAMPS}/stamp-{timer}"), "");
 }

@@ -18,12 +18,12 @@ pub struct Sink {
     pub journal_stream: Option<String>,
 }
 
-/// Opens the place where `unit` shall write.
-pub fn open(unit: &str, output: Output) -> io::Result<Sink> {
+/// Opens the place where `unit` shall write, under `identifier` or its own name.
+pub fn open(unit: &str, identifier: &str, output: Output) -> io::Result<Sink> {
     if output == Output::Null {
         return plain("/dev/null");
     }
-    match stream(unit) {
+    match stream(unit, identifier) {
         Ok(sink) => Ok(sink),
         Err(_) => plain("/dev/kmsg").or_else(|_| plain("/dev/null")),
     }
@@ -36,10 +36,11 @@ fn plain(path: &str) -> io::Result<Sink> {
 
 /// systemd's stream protocol: seven lines (identifier, unit, priority, level prefix, forward to syslog, kmsg, console),
 /// then the text.
-fn stream(unit: &str) -> io::Result<Sink> {
+fn stream(unit: &str, identifier: &str) -> io::Result<Sink> {
     let fd = ashlar_sys::socket::connect_unix(std::path::Path::new(STREAM), ashlar_sys::socket::Kind::Stream)?;
     let mut stream = UnixStream::from(fd);
-    let identifier = unit.strip_suffix(".service").unwrap_or(unit);
+    let own = unit.strip_suffix(".service").unwrap_or(unit);
+    let identifier = if identifier.is_empty() { own } else { identifier };
     stream.write_all(format!("{identifier}\n{unit}\n{INFO}\n1\n0\n0\n0\n").as_bytes())?;
     // The service expects to write without being told to come back later.
     stream.set_nonblocking(false)?;

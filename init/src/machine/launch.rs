@@ -3,22 +3,19 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{self, Stdio};
 
-use ashlar_config::unit::{Body, HostCommand, NotifyAccess, Output, Service};
-use ashlar_sys::{descriptor, epoll, host};
+use ashlar_config::unit::{Body, Command, Exec, NotifyAccess, Output, Service, ServiceType};
+use ashlar_sys::{descriptor, epoll};
 
 use super::session::{CONSOLE, Person};
-use super::{Machine, NOTIFY, journal};
+use super::{Machine, NOTIFY, host, journal};
 use crate::accounts::Accounts;
 use crate::cgroup;
-use crate::container::{self, Request, Setup};
-use crate::core::{Role, UnitId};
+use crate::container::{self, Described, Request, Setup};
+use crate::core::{Role, Stage, UnitId};
 use crate::event::Event;
-
-/// Where commands on the host are looked for.
-const HOST_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+use crate::exec;
 
 /// A container that is being set up.
 pub struct Starting {
@@ -31,109 +28,178 @@ pub struct Starting {
 pub(super) struct Started {
     pub pid: u32,
     pub is_init: bool,
-    /// None for the host's own programs: they were executed when they are here.
-    setup: Option<Setup>,
+    setup: Setup,
+}
+
+/// Why a process is not there, and the exit code that it has for that; none: there was no process at all.
+pub(super) struct Failed {
+    pub reason: String,
+    pub code: Option<i32>,
+}
+
+impl From<String> for Failed {
+    fn from(reason: String) -> Self {
+        Self { reason, code: None }
+    }
+}
+
+impl From<&str> for Failed {
+    fn from(reason: &str) -> Self {
+        Self { reason: reason.to_owned(), code: None }
+    }
+}
+
+impl From<exec::Failure> for Failed {
+    fn from(failure: exec::Failure) -> Self {
+        Self { reason: failure.reason, code: Some(failure.code) }
+    }
 }
 
 impl Machine {
-    pub(super) fn launch(&mut self, unit: UnitId, role: Role) -> Result<Started, String> {
+    pub(super) fn launch(&mut self, unit: UnitId, role: Role) -> Result<Started, Failed> {
         let group = self.make_group(unit)?;
-        let name = self.name(unit);
         let service = self.core.service(unit).ok_or("it is no service")?.clone();
-        if let Some(command) = &service.host {
-            self.limit(unit, &group)?;
-            return self.start_on_host(unit, &service, command, &group);
+        if let Some(exec) = &service.host {
+            return self.launch_on_host(unit, role, &service, exec, &group);
         }
-        if role == Role::Main || role == Role::Pre(0) {
+        let name = self.name(unit);
+        if matches!(role, Role::Main | Role::Control(Stage::Condition | Stage::Pre, 0)) {
             make_folders(&service)?;
             delegate(&service, &group)?;
         }
         let command: Option<Vec<String>> = match role {
-            Role::Main => None,
-            Role::Pre(number) => service.start_pre.get(number).cloned(),
-            Role::Reload => service.reload.clone(),
+            Role::Main => self.main_command(unit, &service).map(Command::words),
+            Role::Control(stage, number) => stage.of(&service.commands).get(number).map(Command::words),
             Role::Health => service.health.as_ref().map(|health| health.command.clone()),
         };
-        let sink = journal::open(&name, service.output).map_err(|error| format!("cannot open its output: {error}"))?;
+        let sink =
+            journal::open(&name, "", service.output).map_err(|error| format!("cannot open its output: {error}"))?;
         let input: OwnedFd = open_input(&service)?;
         let tty = service.output == Output::Tty;
         let output = if tty { input.as_fd() } else { sink.fd.as_fd() };
-        let mut environment = self.environment(unit, &service, role);
+        let mut environment = service.environment.clone();
+        environment.extend(self.environment(unit, &service, role));
         environment.extend(sink.journal_stream.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
-        let mut own_pid = vec!["SYSTEMD_EXEC_PID"];
         let descriptors = if role == Role::Main { self.passed(unit, &mut environment) } else { Vec::new() };
-        if !descriptors.is_empty() {
+        let inside = matches!(role, Role::Control(Stage::Post | Stage::Reload | Stage::Stop, _) | Role::Health);
+        let main = self.core.run(unit).main;
+        let begun = container::begin(&Request {
+            id: &name,
+            bundle: Described::In(&service.bundle),
+            group: &group,
+            subgroup: service.delegate_subgroup.as_deref(),
+            command: command.as_deref(),
+            own_pid: self.own_pid(unit, !descriptors.is_empty()),
+            environment,
+            stdio: [input.as_fd(), output, output],
+            terminal: service.tty.is_some() && !inside,
+            descriptors,
+            join: Some(main).filter(|main| inside && *main != 0),
+            tell: false,
+        })?;
+        // What was changed while the machine ran is stricter or wider than the bundle: it counts.
+        self.limit(unit, &group)?;
+        Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: begun.setup })
+    }
+
+    /// The command of this start, of several that a oneshot has; none: the bundle's own.
+    fn main_command<'a>(&self, unit: UnitId, service: &'a Service) -> Option<&'a Command> {
+        let number = if service.service_type == ServiceType::Oneshot { self.core.run(unit).next } else { 1 };
+        service.commands.start.get(number.saturating_sub(1))
+    }
+
+    /// Variables whose value is the process's own number.
+    fn own_pid(&self, unit: UnitId, listens: bool) -> Vec<&'static str> {
+        let mut own_pid = vec!["SYSTEMD_EXEC_PID"];
+        if listens {
             own_pid.push("LISTEN_PID");
         }
         if self.core.watchdog_usec(unit) != 0 {
             own_pid.push("WATCHDOG_PID");
         }
-        let inside = matches!(role, Role::Reload | Role::Health);
-        let begun = container::begin(&Request {
-            id: &name,
-            bundle: &service.bundle,
-            group: &group,
-            subgroup: service.delegate_subgroup.as_deref(),
-            command: command.as_deref(),
-            environment,
-            own_pid,
-            stdio: [input.as_fd(), output, output],
-            terminal: service.tty.is_some() && !inside,
-            descriptors,
-            join: inside.then(|| self.core.run(unit).main),
-            tell: false,
-        })?;
-        // What was changed while the machine ran is stricter or wider than the bundle: it counts.
-        self.limit(unit, &group)?;
-        Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: Some(begun.setup) })
+        own_pid
     }
 
     /// A program of the host's, in the unit's group.
-    fn start_on_host(
+    fn launch_on_host(
         &mut self,
         unit: UnitId,
+        role: Role,
         service: &Service,
-        host: &HostCommand,
+        exec: &Exec,
         group: &str,
-    ) -> Result<Started, String> {
-        let (program, arguments) = host.command.split_first().ok_or("it has no command")?;
-        let sink = journal::open(&self.name(unit), service.output);
-        let sink = sink.map_err(|error| format!("cannot open its output: {error}"))?;
-        let output_error = |error| format!("cannot open its output: {error}");
-        let mut command = Command::new(program);
-        let mut environment = self.environment(unit, service, Role::Main);
-        let terminal = service.tty.is_some();
-        let [input, output, error] = match self.gifts.stdio.remove(&unit) {
-            Some(given) => given,
-            None if terminal => {
-                let tty = open_input(service)?;
-                [tty.try_clone().map_err(output_error)?, tty.try_clone().map_err(output_error)?, tty]
-            }
-            None => {
-                environment.extend(sink.journal_stream.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
-                [open_input(service)?, sink.fd.try_clone().map_err(output_error)?, sink.fd]
-            }
+    ) -> Result<Started, Failed> {
+        let command = match role {
+            Role::Main => self.main_command(unit, service),
+            Role::Control(stage, number) => stage.of(&service.commands).get(number),
+            Role::Health => None,
         };
-        command.args(arguments).stdin(input).stdout(output).stderr(error);
-        command.env_clear().env("PATH", HOST_PATH).envs(environment).env("NOTIFY_SOCKET", NOTIFY);
-        command.envs(&self.gifts.environment);
-        if let Some(folder) = &host.working_directory {
-            command.current_dir(folder);
+        let command = command.ok_or("it has no command")?;
+        self.limit(unit, group)?;
+        let name = self.name(unit);
+        let accounts = Accounts::read();
+        let identity = exec::identity(&name, exec, &accounts)?;
+        host::make_folders(exec, &identity)?;
+        if service.delegate {
+            host::delegate(group, &identity)?;
         }
-        become_user(&mut command, host)?;
-        command.envs(host.environment.iter().cloned());
-        let pid = spawn(&mut command, group, terminal)?;
-        Ok(Started { pid, is_init: false, setup: None })
+        let streams = self.open_streams(unit, &name, role, service, exec)?;
+        let mut environment = host::environment(exec, &identity, &self.gifts.environment)?;
+        environment.extend(self.environment(unit, service, role));
+        environment.extend(host::folders(exec));
+        environment.extend(streams.journal.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
+        environment.extend(exec.environment.iter().cloned());
+        environment.extend(host::environment_files(exec)?);
+        environment.retain(|(name, value)| {
+            let pair = format!("{name}={value}");
+            !exec.unset_environment.iter().any(|gone| gone == name || *gone == pair)
+        });
+        let words = self.expand(&name, command, &environment);
+        let descriptors = if role == Role::Main { self.passed(unit, &mut environment) } else { Vec::new() };
+        let own_pid = self.own_pid(unit, !descriptors.is_empty());
+        let terms = exec::Terms {
+            exec,
+            identity: &identity,
+            privileged: command.privileged,
+            keep_user: command.keep_user,
+            words,
+            environment,
+        };
+        let bundle = exec::bundle(terms)?;
+        let [input, output, error] = &streams.fds;
+        let begun = container::begin(&Request {
+            id: &name,
+            bundle: Described::As(Box::new(bundle)),
+            group,
+            subgroup: subgroup(service, role),
+            command: None,
+            environment: Vec::new(),
+            own_pid,
+            stdio: [input.as_fd(), output.as_fd(), error.as_fd()],
+            terminal: streams.terminal,
+            descriptors,
+            join: None,
+            tell: false,
+        })?;
+        Ok(Started { pid: begun.pid, is_init: begun.is_init, setup: begun.setup })
+    }
+
+    /// A command's words with its variables put in. What is not set is empty, and told.
+    fn expand(&mut self, unit: &str, command: &Command, environment: &[(String, String)]) -> Vec<String> {
+        if command.verbatim {
+            return command.words();
+        }
+        let expanded = ashlar_config::systemd::expand(&command.words(), environment);
+        for name in expanded.unset {
+            let text = format!("{}: variable {name} is not set: it is taken as empty", command.path);
+            self.log.say(crate::log::WARNING, Some(unit), &text);
+        }
+        expanded.words
     }
 
     /// Waits for word of the set-up.
     pub(super) fn await_setup(&mut self, unit: UnitId, role: Role, started: Started) {
-        let Some(setup) = started.setup else {
-            if role == Role::Main {
-                self.core.executed(unit);
-            }
-            return;
-        };
+        let setup = started.setup;
         let token = Event::Starting(started.pid).token();
         if let Err(error) = self.epoll.add(setup.descriptor(), token, epoll::READ) {
             self.core.not_started(unit, role, &format!("cannot watch its set-up: {error}"));
@@ -147,21 +213,23 @@ impl Machine {
         let Some(outcome) = starting.setup.outcome() else { return };
         let (unit, role) = (starting.unit, starting.role);
         self.starting.remove(&pid);
-        self.set_up(unit, role, outcome);
+        self.set_up(unit, role, pid, outcome);
     }
 
     /// A process has ended: what its set-up had to say is all there is.
     pub(super) fn ended_starting(&mut self, pid: u32) {
         if let Some(starting) = self.starting.remove(&pid) {
-            self.set_up(starting.unit, starting.role, starting.setup.ended());
+            self.set_up(starting.unit, starting.role, pid, starting.setup.ended());
         }
     }
 
-    fn set_up(&mut self, unit: UnitId, role: Role, outcome: Result<(), String>) {
+    fn set_up(&mut self, unit: UnitId, role: Role, pid: u32, outcome: Result<(), exec::Failure>) {
+        let on_host = self.core.service(unit).is_some_and(|service| service.host.is_some());
         match outcome {
             Ok(()) if role == Role::Main => self.core.executed(unit),
             Ok(()) => {}
-            Err(reason) => self.core.not_started(unit, role, &reason),
+            Err(failure) if on_host => self.core.not_executed(unit, role, pid, failure.code, &failure.reason),
+            Err(failure) => self.core.not_started(unit, role, &failure.reason),
         }
     }
 
@@ -189,9 +257,18 @@ impl Machine {
             0 => {}
             usec => set("WATCHDOG_USEC", usec.to_string()),
         }
-        if role == Role::Reload {
+        let beside = matches!(role, Role::Control(Stage::Post | Stage::Reload | Stage::Stop | Stage::StopPost, _));
+        if beside && run.main != 0 {
             let main = if run.main_is_init { 1 } else { run.main };
             set("MAINPID", main.to_string());
+        }
+        if matches!(role, Role::Control(Stage::Stop | Stage::StopPost, _)) {
+            set("SERVICE_RESULT", run.outcome.name().to_owned());
+            if let Some(exit) = run.exit {
+                let words = ["", "exited", "killed", "dumped"];
+                set("EXIT_CODE", words.get(exit.code() as usize).copied().unwrap_or_default().to_owned());
+                set("EXIT_STATUS", exit.systemd_status());
+            }
         }
         environment
     }
@@ -223,11 +300,11 @@ impl Machine {
     ) -> Result<(u32, Option<Setup>), String> {
         let arguments = person.arguments();
         if person.host {
-            let mut command = Command::new(&arguments[0]);
+            let mut command = process::Command::new(&arguments[0]);
             let [input, output, error] = stdio.map(Stdio::from);
             command.args(&arguments[1..]).stdin(input).stdout(output).stderr(error).current_dir("/root");
             command.env_clear().envs(person.environment.iter().cloned());
-            command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", HOST_PATH)]);
+            command.envs([("HOME", "/root"), ("USER", "root"), ("PATH", exec::PATH)]);
             return spawn(&mut command, group, person.tty).map(|pid| (pid, None));
         }
         let console = self.core.graph.find(CONSOLE).ok_or("this machine has no console container")?;
@@ -241,7 +318,7 @@ impl Machine {
         let [input, output, error] = &stdio;
         let begun = container::begin(&Request {
             id: CONSOLE,
-            bundle: &service.bundle,
+            bundle: Described::In(&service.bundle),
             group,
             subgroup: None,
             command: Some(&arguments),
@@ -257,7 +334,17 @@ impl Machine {
     }
 }
 
-fn open_input(service: &Service) -> Result<OwnedFd, String> {
+/// The group below a delegated one in which a process runs. What is beside a main process must not be in its group: a
+/// group that has been divided may have no process of its own (systemd uses the same name).
+fn subgroup(service: &Service, role: Role) -> Option<&str> {
+    let before = matches!(role, Role::Main | Role::Control(Stage::Condition | Stage::Pre, _));
+    match before || !service.delegate {
+        true => service.delegate_subgroup.as_deref().filter(|_| role == Role::Main),
+        false => Some(".control"),
+    }
+}
+
+pub(super) fn open_input(service: &Service) -> Result<OwnedFd, String> {
     // PID 1 must neither wait for a line's carrier nor become the terminal's owner.
     const NONBLOCK_NOCTTY: i32 = 0o4000 | 0o400;
     let path = service.tty.as_deref().unwrap_or("/dev/null");
@@ -273,7 +360,12 @@ fn delegate(service: &Service, group: &str) -> Result<(), String> {
         return Ok(());
     }
     let shift = service.first_id.unwrap_or(0);
-    let (uid, gid) = (Some(service.uid + shift), Some(service.gid + shift));
+    give_group(group, service.uid + shift, service.gid + shift)
+}
+
+/// Has somebody own a control group.
+pub(super) fn give_group(group: &str, uid: u32, gid: u32) -> Result<(), String> {
+    let (uid, gid) = (Some(uid), Some(gid));
     let directory = cgroup::path(group);
     for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
         chown(directory.join(name), uid, gid).map_err(|error| format!("cannot delegate {group}: {error}"))?;
@@ -281,26 +373,11 @@ fn delegate(service: &Service, group: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// Has a command run as its user, with that user's environment.
-fn become_user(command: &mut Command, host: &HostCommand) -> Result<(), String> {
-    let accounts = Accounts::read();
-    if let Some(name) = &host.user {
-        let uid = accounts.uid(name).ok_or_else(|| format!("unknown user {name}"))?;
-        command.uid(uid);
-        if let Some(user) = accounts.user(uid) {
-            command.gid(user.gid).env("USER", &user.name).env("LOGNAME", &user.name).env("HOME", &user.home);
-        }
-    }
-    if let Some(name) = &host.group {
-        command.gid(accounts.gid(name).ok_or_else(|| format!("unknown group {name}"))?);
-    }
-    Ok(())
-}
-
-fn spawn(command: &mut Command, group: &str, terminal: bool) -> Result<u32, String> {
+fn spawn(command: &mut process::Command, group: &str, terminal: bool) -> Result<u32, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let procs = cgroup::path(group).join("cgroup.procs");
-    let child = host::spawn(command, &procs, terminal).map_err(|error| format!("cannot execute {program}: {error}"))?;
+    let child = ashlar_sys::host::spawn(command, &procs, terminal)
+        .map_err(|error| format!("cannot execute {program}: {error}"))?;
     // Dropping the handle neither waits nor kills: the loop reaps all children.
     Ok(child.id())
 }
@@ -309,18 +386,18 @@ fn spawn(command: &mut Command, group: &str, terminal: bool) -> Result<u32, Stri
 fn make_folders(service: &Service) -> Result<(), String> {
     let shift = service.first_id.unwrap_or(0);
     for name in &service.state_directory {
-        make_folder(&format!("/var/lib/{name}"), service.uid, service.gid)?;
+        make_folder(&format!("/var/lib/{name}"), 0o755, service.uid, service.gid)?;
     }
     for name in &service.runtime_directory {
-        make_folder(&format!("/run/{name}"), service.uid + shift, service.gid + shift)?;
+        make_folder(&format!("/run/{name}"), 0o755, service.uid + shift, service.gid + shift)?;
     }
     Ok(())
 }
 
-fn make_folder(path: &str, uid: u32, gid: u32) -> Result<(), String> {
+pub(super) fn make_folder(path: &str, mode: u32, uid: u32, gid: u32) -> Result<(), String> {
     let make = || {
         fs::create_dir_all(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(0o755))?;
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
         chown(path, Some(uid), Some(gid))
     };
     make().map_err(|error| format!("cannot make {path}: {error}"))

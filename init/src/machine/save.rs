@@ -1,6 +1,6 @@
 //! The snapshot: what is written after each turn, and how a new instance goes on from it.
 //!
-//! Keys: `m` the machine, `h` who holds which units, `e` the environment of commands on the host, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
+//! Keys: `m` the machine, `f` that unit files are read, `f:UNIT` a unit that is not as the image has it, `h` who holds which units, `e` the environment of commands on the host, `n` the newest job's number, `u:UNIT` a unit's run, `j:ID` a job, `p:UNIT` a socket unit's
 //! descriptors, `t:UNIT` a unit that was made meanwhile, `s:UNIT` a service's store, `c:ID` a caller, `l:ID` a session. Descriptors are numbers that stay open over the execution; all
 //! others are closed by the new instance, which also ends what was half begun (see [`Machine::adopt`]).
 
@@ -271,6 +271,12 @@ impl Machine {
         self.count_restart(&inherited.machine);
         if let Some(value) = inherited.records.get("e") {
             self.restore_environment(value);
+        }
+        if inherited.records.contains_key("f") {
+            self.restore_files();
+        }
+        for (_, value) in inherited.named("f:") {
+            self.restore_file_unit(value);
         }
         for (_, value) in inherited.named("t:") {
             self.restore_transient(value);

@@ -168,8 +168,8 @@ impl Machine {
             Exit::Code(code) => code,
             Exit::Signal(signal) | Exit::Dumped(signal) => 128 + signal,
         };
-        if let Some(Err(reason)) = self.sessions.setups.remove(&pid).map(Setup::ended) {
-            self.log.say(log::ERROR, None, &format!("session {number}: {reason}"));
+        if let Some(Err(failure)) = self.sessions.setups.remove(&pid).map(Setup::ended) {
+            self.log.say(log::ERROR, None, &format!("session {number}: {}", failure.reason));
         }
         for id in self.connections.waiting_for(Waiting::Session(number)) {
             self.end_wait(id, &Reply::Exit { exit: code });

@@ -22,6 +22,16 @@ pub(super) enum Detail {
     All,
 }
 
+/// The words that kinds have of their own for states that they share (systemd.mount(5)).
+fn sub_of(body: &Body, sub: Sub) -> &'static str {
+    match (body, sub) {
+        (Body::Mount(_), Sub::StartPre | Sub::Start) => "mounting",
+        (Body::Mount(_), Sub::Exited) => "mounted",
+        (Body::Mount(_), Sub::Stop | Sub::StopSigterm | Sub::StopSigkill | Sub::FinalSigterm) => "unmounting",
+        _ => sub.name(),
+    }
+}
+
 fn stamp(at: Now) -> status::Stamp {
     status::Stamp { real: at.real, monotonic: at.monotonic }
 }
@@ -49,6 +59,7 @@ impl Machine {
             active: self.loaded().filter(|unit| self.core.active(*unit).is_up()).count() as u32,
             unwell,
             problems: facts::problems(),
+            default_target: self.default_target(),
             commit: self.trial.word().into(),
             sessions: self.sessions.remote(),
             environment: self.gifts.environment.clone().into_iter().collect(),
@@ -83,9 +94,9 @@ impl Machine {
             name: node.unit.name.clone(),
             aliases: node.unit.aliases.clone(),
             description: node.unit.description.clone(),
-            load: if node.missing { "not-found" } else { "loaded" }.into(),
+            load: if node.missing { "not-found" } else { node.unit.source.load.name() }.into(),
             active: run.sub.active().name().into(),
-            sub: run.sub.name().into(),
+            sub: sub_of(&node.unit.body, run.sub).into(),
             result: run.outcome.name().into(),
             reason: run.reason.clone(),
             status_text: run.status_text.clone(),
@@ -106,10 +117,12 @@ impl Machine {
                 inactive_enter: stamp(run.changes.inactive_enter),
                 condition: stamp(run.condition),
             },
-            condition: !run.unmet,
+            // One that was never looked at has not held; one that needs none holds with the start.
+            condition: !run.unmet && (run.condition.monotonic != 0 || run.began != 0 || run.active_since != 0),
             fired: status::Stamp { real: run.fired_real, monotonic: run.fired },
             next_elapse: if matches!(node.unit.body, Body::Timer { .. }) { run.alarm(Alarm::Clock) } else { 0 },
             fd_stored: self.stores.get(&unit).map_or(0, |store| store.len() as u32),
+            next_real: if matches!(node.unit.body, Body::Timer { .. }) { run.next_real } else { 0 },
             transient: node.unit.transient,
             start_usec: run.start_usec,
             control_group,

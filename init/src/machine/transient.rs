@@ -15,7 +15,7 @@ use super::calls::Answer;
 use super::groups::slice_path;
 use super::status::Detail;
 use crate::core::{Holds, UnitId};
-use crate::{builtin, cgroup};
+use crate::{builtin, cgroup, devices};
 
 /// Most units that one call makes: a timer and its service.
 const UNIT_LIMIT: usize = 4;
@@ -64,6 +64,10 @@ impl Machine {
         if let Some(pid) = processes.iter().find(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
             return Err(Refusal::NoSuchProcess { pid: *pid });
         }
+        // A file counts as well: what is made must not stand in its way.
+        for unit in &units {
+            self.load_named(&unit.name);
+        }
         if let Some(there) = units.iter().find(|unit| self.core.graph.find(&unit.name).is_some()) {
             return Err(Refusal::UnitExists { unit: there.name.clone() });
         }
@@ -95,9 +99,7 @@ impl Machine {
         let is_slice = matches!(unit.body, Body::Slice(_));
         let parent = if is_slice { parent_slice(&unit.name) } else { Some(unit.slice.clone()) };
         if let Some(parent) = parent.filter(|parent| !parent.is_empty() && !builtin::is_perpetual(parent)) {
-            if self.core.graph.find(&parent).is_none() {
-                self.make(builtin::slice(&parent))?;
-            }
+            self.make_slice(&parent)?;
             unit.dependencies.requires.push(parent.clone());
             unit.dependencies.after.push(parent);
         }
@@ -108,6 +110,14 @@ impl Machine {
         let status = Box::new(self.unit_status(id, Detail::Change));
         self.tell(message::Event::UnitNew(status));
         Ok(id)
+    }
+
+    /// Takes a slice in, if it is not there.
+    pub(super) fn make_slice(&mut self, name: &str) -> Result<(), Refusal> {
+        match self.load_named(name) {
+            Some(_) => Ok(()),
+            None => self.make(builtin::slice(name)).map(drop),
+        }
     }
 
     /// Takes over units that an earlier instance had made.
@@ -276,7 +286,7 @@ impl Machine {
         self.forget(&gone);
     }
 
-    fn forget(&mut self, units: &[UnitId]) {
+    pub(super) fn forget(&mut self, units: &[UnitId]) {
         for unit in units {
             let name = self.name(*unit);
             self.remove_group(*unit);
@@ -290,7 +300,7 @@ impl Machine {
             self.core.unload(*unit);
             let _ = fs::remove_file(super::carry_out::invocation_link(&name));
             let _ = fs::remove_file(format!("{FRAGMENTS}/{name}"));
-            for kind in ["u", "t", "s", "p"] {
+            for kind in ["u", "t", "f", "s", "p"] {
                 self.snapshot.remove(&format!("{kind}:{name}"));
             }
             self.tell(message::Event::UnitRemoved(name));
@@ -307,7 +317,7 @@ fn is_fine(unit: &Unit) -> bool {
         Body::Timer { .. } => unit.kind() == "timer",
         Body::Scope(_) => unit.kind() == "scope",
         Body::Slice(_) => unit.kind() == "slice",
-        Body::Socket { .. } | Body::Target => false,
+        Body::Socket { .. } | Body::Target | Body::Path(_) | Body::Mount(_) => false,
     };
     is_unit_name(&unit.name) && slice && body
 }
@@ -316,8 +326,22 @@ fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
     if resources.is_null() {
         return Ok(());
     }
-    let resources: Resources = serde_json::from_value(resources.clone()).map_err(|error| error.to_string())?;
+    let resources: Resources = serde_json::from_value(with_devices(resources)?).map_err(|error| error.to_string())?;
     ashlar_runtime::limit(&cgroup::path(group), &resources).map_err(|error| error.to_string())
+}
+
+/// Devices that are named as rules, behind one that forbids the rest.
+fn with_devices(resources: &Value) -> Result<Value, String> {
+    let mut resources = resources.clone();
+    let named = resources.as_object_mut().and_then(|all| all.remove("deviceAllow"));
+    if let Some(named) = named.map(serde_json::from_value::<Vec<(String, String)>>).and_then(Result::ok) {
+        let mut rules = vec![serde_json::json!({ "allow": false, "access": "rwm" })];
+        for (device, access) in named {
+            rules.extend(devices::rules(&device, &access)?);
+        }
+        resources["devices"] = rules.into();
+    }
+    Ok(resources)
 }
 
 /// Something for `systemctl cat`. It is never read here: what was asked for is in the snapshot.
@@ -326,11 +350,12 @@ fn write_fragment(unit: &Unit) {
         "# This unit was made while the machine ran. It lasts until it ends.\n[Unit]\nDescription={}\n",
         unit.description
     );
-    if let Body::Service(service) = &unit.body
-        && let Some(host) = &service.host
-    {
-        let words: Vec<String> = host.command.iter().map(|word| quote(word)).collect();
-        text += &format!("\n[Service]\nExecStart={}\n", words.join(" "));
+    if let Body::Service(service) = &unit.body {
+        text += "\n[Service]\n";
+        for command in &service.commands.start {
+            let words: Vec<String> = command.words().iter().map(|word| quote(word)).collect();
+            text += &format!("ExecStart={}\n", words.join(" "));
+        }
     }
     let _ = fs::create_dir_all(FRAGMENTS);
     let _ = fs::write(format!("{FRAGMENTS}/{}", unit.name), text);

@@ -6,10 +6,12 @@
 pub mod boot_entry;
 pub mod boot_record;
 pub mod error;
+pub mod glob;
 pub mod image;
 pub mod machine;
 pub mod nearest;
 pub mod quantity;
+pub mod systemd;
 pub mod unit;
 pub mod version;
 pub mod window;

@@ -12,21 +12,17 @@ pub struct Span(pub u64);
 #[serde(transparent)]
 pub struct Size(pub u64);
 
-const SPAN_UNITS: [(&str, u64); 14] = [
-    ("us", 1),
-    ("usec", 1),
-    ("ms", 1_000),
-    ("msec", 1_000),
-    ("s", 1_000_000),
-    ("sec", 1_000_000),
-    ("m", 60_000_000),
-    ("min", 60_000_000),
-    ("h", 3_600_000_000),
-    ("hr", 3_600_000_000),
-    ("d", 86_400_000_000),
-    ("day", 86_400_000_000),
-    ("days", 86_400_000_000),
-    ("w", 604_800_000_000),
+/// Units of time (systemd.time(7)), in microseconds.
+const SPAN_UNITS: [(&[&str], f64); 9] = [
+    (&["us", "usec", "µs", "μs"], 1.0),
+    (&["ms", "msec"], 1e3),
+    (&["", "s", "sec", "second", "seconds"], 1e6),
+    (&["m", "min", "minute", "minutes"], 60e6),
+    (&["h", "hr", "hour", "hours"], 3600e6),
+    (&["d", "day", "days"], 86_400e6),
+    (&["w", "week", "weeks"], 604_800e6),
+    (&["M", "month", "months"], 2_629_800e6),
+    (&["y", "year", "years"], 31_557_600e6),
 ];
 
 impl Span {
@@ -50,24 +46,21 @@ impl Span {
             return Ok(Self::INFINITY);
         }
         let mistake = || format!("`{text}` is no span of time; write it like 500ms, 90s, 1min 30s, 2h or infinity");
-        let mut total = 0u64;
-        let mut rest = text;
+        let (mut rest, mut total) = (text, 0f64);
         if rest.is_empty() {
             return Err(mistake());
         }
         while !rest.is_empty() {
-            let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
-            let number: u64 = rest[..digits].parse().map_err(|_| mistake())?;
+            let digits = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+            let number: f64 = rest[..digits].parse().map_err(|_| mistake())?;
             rest = rest[digits..].trim_start();
-            let letters = rest.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(rest.len());
-            let factor = match &rest[..letters] {
-                "" => 1_000_000,
-                unit => SPAN_UNITS.iter().find(|(name, _)| *name == unit).ok_or_else(mistake)?.1,
-            };
+            let letters = rest.find(|c: char| !c.is_alphabetic()).unwrap_or(rest.len());
+            let unit = &rest[..letters];
+            total += number * SPAN_UNITS.iter().find(|(names, _)| names.contains(&unit)).ok_or_else(mistake)?.1;
             rest = rest[letters..].trim_start();
-            total = number.checked_mul(factor).and_then(|n| n.checked_add(total)).ok_or_else(mistake)?;
         }
-        Ok(Self(total))
+        // Some 580,000 years are more than the largest number.
+        if total >= 1.8e19 { Err(mistake()) } else { Ok(Self(total.round() as u64)) }
     }
 }
 
@@ -82,17 +75,14 @@ impl Size {
             return Ok(Self::INFINITY);
         }
         let mistake = || format!("`{text}` is no size; write it like 4096, 512K, 64M, 2G or infinity");
-        let digits = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-        let number: u64 = text[..digits].parse().map_err(|_| mistake())?;
-        let shift = match text[digits..].trim() {
-            "" | "B" => 0,
-            "K" | "KiB" => 10,
-            "M" | "MiB" => 20,
-            "G" | "GiB" => 30,
-            "T" | "TiB" => 40,
-            _ => return Err(mistake()),
-        };
-        number.checked_mul(1 << shift).map(Self).ok_or_else(mistake)
+        let digits = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+        let number: f64 = text[..digits].parse().map_err(|_| mistake())?;
+        let suffix = text[digits..].trim();
+        let suffix =
+            suffix.strip_suffix("iB").filter(|rest| !rest.is_empty()).or(suffix.strip_suffix('B')).unwrap_or(suffix);
+        let power = ["", "K", "M", "G", "T", "P"].iter().position(|known| *known == suffix).ok_or_else(mistake)?;
+        let bytes = number * 1024f64.powi(power as i32);
+        if bytes >= 9e18 { Err(mistake()) } else { Ok(Self(bytes as u64)) }
     }
 }
 

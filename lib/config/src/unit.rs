@@ -5,13 +5,17 @@
 //! systemd.service(5), so that the bus only translates.
 
 mod builtin;
+mod exec;
 mod file;
+mod limits;
 mod name;
 mod resolve;
 mod resolved;
 
 pub use builtin::BUILTIN;
+pub use exec::*;
 pub use file::*;
+pub use limits::GroupLimits;
 pub use name::is_unit_name;
 pub use resolve::{Placement, resolve};
 pub use resolved::*;

@@ -26,6 +26,38 @@ pub enum Method {
         /// Full name, or a service's without suffix.
         name: String,
     },
+    /// One unit, read from its file if it is not loaded: replies [`Reply::Unit`].
+    LoadUnit {
+        /// Full name, or a service's without suffix.
+        name: String,
+    },
+    /// Every unit file: replies [`Reply::UnitFiles`].
+    ListUnitFiles {},
+    /// What is said of a unit's file: replies [`Reply::UnitFiles`] with one file, or none if there is none.
+    GetUnitFile {
+        /// Full name.
+        name: String,
+    },
+    /// Enable, disable, mask and so on: replies [`Reply::Links`].
+    ChangeUnitFiles {
+        /// What.
+        change: FileChange,
+        /// Full names; of some changes paths.
+        units: Vec<String>,
+        /// Only until the next boot.
+        #[serde(default)]
+        runtime: bool,
+        /// In the place of what is there.
+        #[serde(default)]
+        force: bool,
+    },
+    /// Read unit files again: replies [`Reply::Done`] when that is done.
+    Reload {},
+    /// A name on the system bus has an owner: replies [`Reply::Done`].
+    BusNameTaken {
+        /// The name.
+        name: String,
+    },
     /// The unit that a process belongs to: replies [`Reply::Unit`].
     GetUnitByProcess {
         /// Process number on the host.
@@ -161,6 +193,65 @@ pub enum Method {
     Watch {},
 }
 
+/// A change of unit files (systemctl(1), "Unit File Commands").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FileChange {
+    /// Make the links that a unit's file asks for.
+    Enable,
+    /// Take all links to it away.
+    Disable,
+    /// Both, one after the other.
+    Reenable,
+    /// As the presets say.
+    Preset,
+    /// Make it impossible to start.
+    Mask,
+    /// Take that back.
+    Unmask,
+    /// Take a file elsewhere in.
+    Link,
+    /// Back to what the image says.
+    Revert,
+    /// Have another unit pull it in.
+    AddDependency {
+        /// That unit.
+        target: String,
+        /// It requires it rather than wanting it.
+        requires: bool,
+    },
+    /// What booting means.
+    SetDefault,
+}
+
+/// A link that was made or removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LinkChange {
+    /// `symlink` or `unlink`.
+    pub kind: String,
+    /// Where.
+    pub path: String,
+    /// Where it leads.
+    pub target: String,
+}
+
+/// A unit file, and what is said of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnitFile {
+    /// Full name.
+    pub name: String,
+    /// Where it is; of a unit of the image where that would be.
+    pub path: String,
+    /// `enabled`, `disabled`, `static`, `masked` and so on.
+    pub state: String,
+    /// Its files have changed since it was loaded.
+    #[serde(default)]
+    pub changed: bool,
+    /// Links that enable it.
+    #[serde(default)]
+    pub links: Vec<String>,
+}
+
 /// Which of a unit's processes a signal is for.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -255,6 +346,18 @@ pub enum Reply {
         /// As its author wrote it, with what PID 1 added.
         settings: Box<unit::Unit>,
     },
+    /// To `ListUnitFiles` and `GetUnitFile`.
+    UnitFiles {
+        /// By name.
+        files: Vec<UnitFile>,
+    },
+    /// To `ChangeUnitFiles`.
+    Links {
+        /// One of them has something to say of enabling.
+        informed: bool,
+        /// What was made and removed.
+        changes: Vec<LinkChange>,
+    },
     /// To `Identify`.
     User {
         /// Its number on the machine.
@@ -308,6 +411,10 @@ pub enum Event {
     Job(Job),
     /// A job has ended, with its result.
     JobRemoved(Job, String),
+    /// Unit files are read again, from now on or until now.
+    Reloading(bool),
+    /// Links of unit files changed.
+    UnitFilesChanged,
     /// All default units are started; microseconds since the kernel started.
     StartupFinished(u64),
 }
@@ -336,6 +443,38 @@ pub enum Refusal {
     UnitExists {
         /// As asked.
         unit: String,
+    },
+    /// A unit's file says that it is not to be started.
+    #[error("unit {unit} is masked: `systemctl unmask {unit}` takes that back")]
+    Masked {
+        /// As asked.
+        unit: String,
+    },
+    /// A unit's file makes no sense.
+    #[error("unit {unit} has a mistake in its file: {reason}")]
+    BadUnit {
+        /// As asked.
+        unit: String,
+        /// Which mistake.
+        reason: String,
+    },
+    /// A unit is not started or stopped by hand.
+    #[error("unit {unit} is started and stopped by others only, as its file says")]
+    OnlyByDependency {
+        /// As asked.
+        unit: String,
+    },
+    /// There is no such unit file.
+    #[error("{reason}")]
+    NoSuchFile {
+        /// Which.
+        reason: String,
+    },
+    /// Something else is where a link would be.
+    #[error("{reason}")]
+    FileExists {
+        /// Where.
+        reason: String,
     },
     /// No job has this number.
     #[error("job {id} not found")]

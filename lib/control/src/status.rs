@@ -30,6 +30,9 @@ pub struct Machine {
     pub unwell: Vec<Unit>,
     /// What is wrong with the machine's configuration, a sentence each.
     pub problems: Vec<String>,
+    /// The target that booting means.
+    #[serde(default)]
+    pub default_target: String,
     /// `committed`: this version stays; `trial`: its services have yet to be well for a while; `condemned`: it did not
     /// pass and runs for want of another; `unknown`: nobody has looked.
     pub commit: String,
@@ -115,6 +118,9 @@ pub struct Unit {
     pub fired: Stamp,
     /// Of a timer: when it fires next, in microseconds since the kernel started; 0 if never.
     pub next_elapse: u64,
+    /// A timer's next time of the calendar, in microseconds since the epoch; 0 for none.
+    #[serde(default)]
+    pub next_real: u64,
     /// Descriptors that it left with PID 1.
     pub fd_stored: u32,
     /// It was made while the machine ran.

@@ -118,6 +118,12 @@ pub fn set_limit(pid: u32, resource: u32, soft: u64, hard: u64) -> io::Result<()
     Ok(())
 }
 
+/// nice(2) of this process.
+pub fn set_nice(nice: i32) -> io::Result<()> {
+    // SAFETY: takes numbers only; 0 is the caller.
+    crate::result(unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, nice) }).map(drop)
+}
+
 /// Which permissions new files do not get.
 pub fn set_umask(mask: u32) {
     // SAFETY: takes a number and cannot fail.

@@ -35,6 +35,11 @@ pub fn mount(source: &str, target: &Path, kind: &str, flags: u64, data: &str) ->
     Ok(())
 }
 
+/// Shows a folder in a second place.
+pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
+    mount(&source.to_string_lossy(), target, "", libc::MS_BIND, "")
+}
+
 /// Unmounts. `lazy`: at once out of sight, for good when the last user is gone.
 pub fn unmount(target: &Path, lazy: bool) -> io::Result<()> {
     let target = CString::new(target.as_os_str().as_bytes())?;

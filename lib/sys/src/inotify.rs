@@ -33,6 +33,13 @@ impl Inotify {
         self.add(path, libc::IN_CREATE | libc::IN_ONLYDIR)
     }
 
+    /// Watches a path for whatever happens to it or in it; the number comes back from [`Self::read_kinds`].
+    pub fn watch_all(&self, path: &Path) -> io::Result<i32> {
+        let entries = libc::IN_CREATE | libc::IN_DELETE | libc::IN_MOVED_TO | libc::IN_MOVED_FROM;
+        let own = libc::IN_MODIFY | libc::IN_CLOSE_WRITE | libc::IN_ATTRIB | libc::IN_DELETE_SELF | libc::IN_MOVE_SELF;
+        self.add(path, entries | own)
+    }
+
     fn add(&self, path: &Path, mask: u32) -> io::Result<i32> {
         let path = CString::new(path.as_os_str().as_bytes())?;
         // SAFETY: the path is NUL-terminated, the descriptor open.
@@ -47,6 +54,13 @@ impl Inotify {
 
     /// Which watched files or folders changed since the last call, without repeats.
     pub fn read(&self) -> Vec<i32> {
+        let mut watches: Vec<i32> = self.read_kinds().into_iter().map(|(watch, _)| watch).collect();
+        watches.dedup();
+        watches
+    }
+
+    /// The same, with whether something was only written, and by somebody who has not closed it yet.
+    pub fn read_kinds(&self) -> Vec<(i32, bool)> {
         let mut watches = Vec::new();
         let mut buffer = [0u8; BUFFER];
         loop {
@@ -57,8 +71,8 @@ impl Inotify {
             while let Some((head, tail)) = rest.split_at_checked(16) {
                 let word = |at: usize| [head[at], head[at + 1], head[at + 2], head[at + 3]];
                 let mask = u32::from_ne_bytes(word(4));
-                if mask & (libc::IN_MODIFY | libc::IN_CREATE) != 0 {
-                    watches.push(i32::from_ne_bytes(word(0)));
+                if mask & libc::IN_IGNORED == 0 {
+                    watches.push((i32::from_ne_bytes(word(0)), mask & libc::IN_MODIFY != 0));
                 }
                 rest = tail.get(u32::from_ne_bytes(word(12)) as usize..).unwrap_or_default();
             }

@@ -18,5 +18,6 @@ mod root;
 mod services;
 mod small;
 mod systemd;
+mod unit_files;
 mod units;
 mod updates;

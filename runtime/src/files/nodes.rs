@@ -21,17 +21,30 @@ const LINKS: [(&str, &str); 5] = [
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Makes them all; `console` is the terminal that the container has.
-pub(super) fn make(bundle: &Bundle, root: &OwnedFd, console: Option<&OwnedFd>) -> Result<(), Failure> {
+/// The host's nodes, by their paths: taken before anything covers them.
+pub(super) fn take(bundle: &Bundle) -> Result<Vec<(String, OwnedFd)>, Failure> {
+    let own = bundle.spec.linux.devices.iter().map(|device| device.path.clone());
+    let paths = NODES.iter().map(|name| format!("/dev/{name}")).chain(own.filter(|path| !is_default(path)));
+    let mut nodes = Vec::new();
+    for path in paths {
+        match mounts::clone_tree(None, Path::new(&path), false) {
+            // One that this machine does not have is not there.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            node => nodes.push((path.clone(), node.step(Step::Node, path)?)),
+        }
+    }
+    Ok(nodes)
+}
+
+/// Puts them in, with links beside them; `console` is the terminal that the container has.
+pub(super) fn make(nodes: &[(String, OwnedFd)], root: &OwnedFd, console: Option<&OwnedFd>) -> Result<(), Failure> {
     let devices = at::locate(root, Path::new("/dev")).step(Step::Node, "/dev")?;
     for (name, target) in LINKS {
         at::make_link(&devices, Path::new(name), target).step(Step::Node, format!("/dev/{name}"))?;
     }
-    for name in NODES {
-        bind(root, &format!("/dev/{name}"))?;
-    }
-    for device in bundle.spec.linux.devices.iter().filter(|device| !is_default(&device.path)) {
-        bind(root, &device.path)?;
+    for (path, node) in nodes {
+        let place = place::make(root, path, Shape::File)?;
+        mounts::attach(node, &place).step(Step::Node, path)?;
     }
     let Some(console) = console else { return Ok(()) };
     let place = place::make(root, "/dev/console", Shape::File)?;
@@ -40,14 +53,4 @@ pub(super) fn make(bundle: &Bundle, root: &OwnedFd, console: Option<&OwnedFd>) -
 
 fn is_default(path: &str) -> bool {
     path.strip_prefix("/dev/").is_some_and(|name| NODES.contains(&name) || LINKS.iter().any(|link| link.0 == name))
-}
-
-/// A device that this machine does not have is not there.
-fn bind(root: &OwnedFd, path: &str) -> Result<(), Failure> {
-    let node = match mounts::clone_tree(None, Path::new(path), false) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        node => node.step(Step::Node, path)?,
-    };
-    let place = place::make(root, path, Shape::File)?;
-    mounts::attach(&node, &place).step(Step::Node, path)
 }

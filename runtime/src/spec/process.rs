@@ -24,6 +24,8 @@ pub struct Process {
     pub no_new_privileges: bool,
     /// -1000 to 1000.
     pub oom_score_adj: Option<i32>,
+    /// How it is given the processor.
+    pub scheduler: Option<Scheduler>,
     /// AppArmor profile.
     pub apparmor_profile: Option<String>,
     /// SELinux label.
@@ -71,4 +73,14 @@ pub struct Rlimit {
     pub soft: u64,
     /// How far the process may raise it.
     pub hard: u64,
+}
+
+/// How a process is given the processor.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    /// `SCHED_OTHER`, the only one that is supported.
+    pub policy: String,
+    /// nice(2).
+    pub nice: Option<i32>,
 }

@@ -1,6 +1,6 @@
 //! The kinds of units beside services, and what those with control groups share.
 
-use ashlar_config::unit::{Body as Kind, Socket, Timer};
+use ashlar_config::unit::{Body as Kind, Mountable, Socket, Timer, Watched};
 use serde_json::Value;
 use zbus::Variant;
 
@@ -20,8 +20,8 @@ pub static INTERFACES: [(&str, &Interface<UnitView>); 10] = [
     ("socket", &SOCKET),
     ("timer", &TIMER),
     ("target", &Interface { name: "org.freedesktop.systemd1.Target", properties: &[], methods: &[], signals: &[] }),
-    ("path", &Interface { name: "org.freedesktop.systemd1.Path", properties: &[], methods: &[], signals: &[] }),
-    ("mount", &Interface { name: "org.freedesktop.systemd1.Mount", properties: &[], methods: &[], signals: &[] }),
+    ("path", &PATH),
+    ("mount", &MOUNT),
     (
         "automount",
         &Interface { name: "org.freedesktop.systemd1.Automount", properties: &[], methods: &[], signals: &[] },
@@ -70,6 +70,10 @@ static SOCKET: Interface<UnitView> = Interface {
         fixed("Listen", "a(ss)", listen),
         emits("Result", "s", |unit| text(&unit.status.result)),
         fixed("Accept", "b", |_| Variant::Bool(false)),
+        fixed("Backlog", "u", |unit| Variant::U32(first_socket(unit).backlog.unwrap_or(u32::MAX))),
+        fixed("ReusePort", "b", |unit| Variant::Bool(first_socket(unit).reuse_port)),
+        fixed("FreeBind", "b", |unit| Variant::Bool(first_socket(unit).free_bind)),
+        fixed("RemoveOnStop", "b", |unit| Variant::Bool(!first_socket(unit).keep)),
         fixed("FileDescriptorName", "s", |unit| text(first_socket(unit).name.unwrap_or_default())),
         fixed("SocketUser", "s", |unit| text(first_socket(unit).user.unwrap_or_default())),
         fixed("SocketGroup", "s", |unit| text(first_socket(unit).group.unwrap_or_default())),
@@ -89,6 +93,44 @@ static SOCKET: Interface<UnitView> = Interface {
     signals: &[],
 };
 
+static PATH: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Path",
+    properties: &[&[
+        fixed("Unit", "s", |unit| text(watched(unit).unit)),
+        fixed("Paths", "a(ss)", |unit| match watched(unit).paths {
+            list if list.is_empty() => none_of("(ss)"),
+            list => Variant::new(list),
+        }),
+        fixed("MakeDirectory", "b", |unit| Variant::Bool(watched(unit).make_directory.is_some())),
+        fixed("DirectoryMode", "u", |unit| Variant::U32(watched(unit).make_directory.unwrap_or(0o755))),
+        emits("Result", "s", |unit| text(&unit.status.result)),
+    ]],
+    methods: &[],
+    signals: &[],
+};
+
+static MOUNT: Interface<UnitView> = Interface {
+    name: "org.freedesktop.systemd1.Mount",
+    properties: &[
+        &[
+            fixed("Where", "s", |unit| text(mount(unit).place)),
+            fixed("What", "s", |unit| text(mount(unit).what)),
+            fixed("Options", "s", |unit| text(mount(unit).options)),
+            fixed("Type", "s", |unit| text(mount(unit).kind)),
+            fixed("TimeoutUSec", "t", |unit| Variant::U64(mount(unit).timeout.map_or(90_000_000, |span| span.0))),
+            emits("ControlPID", "u", |unit| Variant::U32(unit.status.control_pid.max(unit.status.main_pid))),
+            fixed("DirectoryMode", "u", |unit| Variant::U32(mount(unit).directory_mode.unwrap_or(0o755))),
+            fixed("LazyUnmount", "b", |unit| Variant::Bool(mount(unit).lazy)),
+            emits("Result", "s", |unit| text(&unit.status.result)),
+        ],
+        KILL,
+        ACCOUNTING,
+        LIMITS,
+    ],
+    methods: &[PROCESSES, ATTACH],
+    signals: &[],
+};
+
 static TIMER: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Timer",
     properties: &[&[
@@ -97,13 +139,16 @@ static TIMER: Interface<UnitView> = Interface {
             _ => text(""),
         }),
         silent("TimersMonotonic", "a(stt)", timers),
-        fixed("TimersCalendar", "a(sst)", |_| none_of("(sst)")),
+        silent("TimersCalendar", "a(sst)", calendars),
         fixed("OnClockChange", "b", |_| Variant::Bool(false)),
         fixed("OnTimezoneChange", "b", |_| Variant::Bool(false)),
-        silent("NextElapseUSecRealtime", "t", |_| Variant::U64(NONE)),
+        silent("NextElapseUSecRealtime", "t", |unit| {
+            Variant::U64(if unit.status.next_real == 0 { NONE } else { unit.status.next_real })
+        }),
         silent("NextElapseUSecMonotonic", "t", |unit| {
+            // One by the calendar is said in the other clock's time.
             Variant::U64(match unit.status.next_elapse {
-                0 => NONE,
+                at if at == 0 || unit.status.next_real != 0 => NONE,
                 at => at,
             })
         }),
@@ -118,7 +163,7 @@ static TIMER: Interface<UnitView> = Interface {
         fixed("AccuracyUSec", "t", |_| Variant::U64(0)),
         fixed("RandomizedDelayUSec", "t", |unit| Variant::U64(timer(unit).randomized_delay.map_or(0, |span| span.0))),
         fixed("FixedRandomDelay", "b", |_| Variant::Bool(true)),
-        fixed("Persistent", "b", |_| Variant::Bool(false)),
+        fixed("Persistent", "b", |unit| Variant::Bool(timer(unit).persistent)),
         fixed("WakeSystem", "b", |_| Variant::Bool(false)),
         fixed("RemainAfterElapse", "b", |_| Variant::Bool(true)),
     ]],
@@ -145,6 +190,27 @@ fn timer(unit: &UnitView) -> Timer {
         Kind::Timer { timer, .. } => timer.clone(),
         _ => Timer::default(),
     }
+}
+
+fn watched(unit: &UnitView) -> Watched {
+    match &unit.settings.body {
+        Kind::Path(watched) => watched.clone(),
+        _ => Watched::default(),
+    }
+}
+
+fn mount(unit: &UnitView) -> Mountable {
+    match &unit.settings.body {
+        Kind::Mount(mount) => (**mount).clone(),
+        _ => Mountable::default(),
+    }
+}
+
+fn calendars(unit: &UnitView) -> Variant<'static> {
+    let next = unit.status.next_real;
+    let rows: Vec<(String, String, u64)> =
+        timer(unit).on_calendar.into_iter().map(|text| ("OnCalendar".to_owned(), text, next)).collect();
+    if rows.is_empty() { none_of("(sst)") } else { Variant::new(rows) }
 }
 
 fn listen(unit: &UnitView) -> Variant<'static> {
@@ -317,9 +383,12 @@ fn resource(unit: &UnitView, pointer: &str) -> Option<u64> {
 
 fn has_devices(unit: &UnitView) -> bool {
     let resources = match &unit.settings.body {
-        Kind::Service(_) => return unit.bundle("/linux/resources/devices").is_some(),
+        Kind::Service(service) if service.host.is_none() => {
+            return unit.bundle("/linux/resources/devices").is_some();
+        }
+        Kind::Service(service) => &service.resources,
         Kind::Scope(scope) => &scope.resources,
         _ => return false,
     };
-    resources.get("devices").is_some()
+    resources.get("deviceAllow").is_some()
 }

@@ -1,19 +1,18 @@
 //! org.freedesktop.systemd1.Manager.
 
-use std::collections::BTreeMap;
-
-use ashlar_control::message::{JobKind, Method as Ask, Reply, Shutdown};
+use ashlar_config::glob;
+use ashlar_control::message::{FileChange, JobKind, Method as Ask, Reply, Shutdown, UnitFile};
 use ashlar_control::status::Unit;
 use zbus::{OwnedObjectPath, Variant};
 
 use super::service::real_of;
-use super::unit::{bytes_of, file_state};
+use super::unit::bytes_of;
 use super::{Call, Interface, Method, Property, emits, fixed, manages, object, reads, silent, text, texts};
 use crate::actions::{
-    abandon, attach, done, enqueue, freeze, hold, kill, mode_of, pid_of, processes, reset_failed, set_properties, valid,
+    abandon, attach, done, enqueue, freeze, hold, kill, loadable, mode_of, pid_of, processes, reset_failed,
+    set_properties, valid,
 };
 use crate::fault::{self, Fault};
-use crate::glob;
 use crate::path;
 use crate::transient;
 use crate::wire::Body;
@@ -79,7 +78,7 @@ static PROPERTIES: &[Property<MachineView>] = &[
     }),
     fixed("ConfirmSpawn", "b", |_| Variant::Bool(false)),
     fixed("ShowStatus", "b", |_| Variant::Bool(false)),
-    fixed("UnitPath", "as", |_| texts(["/usr/lib/ashlar/units"])),
+    fixed("UnitPath", "as", |_| texts(UNIT_PATH)),
     fixed("DefaultStandardOutput", "s", |_| text("journal")),
     fixed("DefaultStandardError", "s", |_| text("inherit")),
     fixed("WatchdogDevice", "s", |_| text("")),
@@ -103,6 +102,20 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("DefaultCPUAccounting", "b", |_| Variant::Bool(true)),
     fixed("DefaultIOAccounting", "b", |_| Variant::Bool(true)),
     fixed("DefaultIPAccounting", "b", |_| Variant::Bool(false)),
+];
+
+/// Where units are looked for.
+const UNIT_PATH: [&str; 10] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/transient",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/run/systemd/generator.late",
 ];
 
 macro_rules! at_the_start {
@@ -221,49 +234,71 @@ static METHODS: &[Method] = &[
         }
         Ok(Body::of(&(rows,)))
     }),
-    reads("ListUnitFiles", "", "a(ss)", |world, _| Ok(files(world, &[], &[]))),
+    reads("ListUnitFiles", "", "a(ss)", |world, _| files(world, &[], &[])),
     reads("ListUnitFilesByPatterns", "asas", "a(ss)", |world, call| {
         let (states, patterns): (Vec<String>, Vec<String>) = call.arguments()?;
-        Ok(files(world, &states, &patterns))
+        files(world, &states, &patterns)
     }),
     reads("GetUnitFileState", "s", "s", |world, call| {
         let (name,): (String,) = call.arguments()?;
         valid(&name)?;
-        let view = world.view(&name);
-        match file_state(&view) {
-            "" => Err(Fault::new(fault::FILE_NOT_FOUND, format!("No such file or directory: {name}"))),
-            _ if view.status.name != name => Ok(Body::of(&("alias",))),
-            state => Ok(Body::of(&(state,))),
-        }
+        Ok(Body::of(&(file(world, &name)?.state,)))
     }),
-    reads("GetUnitFileLinks", "sb", "as", |_, _| Ok(Body::of(&(Vec::<String>::new(),)))),
-    reads("GetDefaultTarget", "", "s", |world, _| Ok(Body::of(&(world.resolve("default.target").to_owned(),)))),
-    manages("EnableUnitFiles", "asbb", "ba(sss)", |world, call| {
-        let (names, ..): (Vec<String>, bool, bool) = call.arguments()?;
-        enable(world, &names)
+    reads("GetUnitFileLinks", "sb", "as", |world, call| {
+        let (name, _): (String, bool) = call.arguments()?;
+        valid(&name)?;
+        Ok(Body::of(&(file(world, &name)?.links,)))
+    }),
+    reads("GetDefaultTarget", "", "s", |world, _| Ok(Body::of(&(world.machine().machine.default_target,)))),
+    manages("EnableUnitFiles", "asbb", "ba(sss)", |world, call| informed(world, FileChange::Enable, three(call)?)),
+    manages("ReenableUnitFiles", "asbb", "ba(sss)", |world, call| informed(world, FileChange::Reenable, three(call)?)),
+    manages("PresetUnitFiles", "asbb", "ba(sss)", |world, call| informed(world, FileChange::Preset, three(call)?)),
+    manages("PresetUnitFilesWithMode", "assbb", "ba(sss)", |world, call| {
+        let (names, mode, runtime, force): (Vec<String>, String, bool, bool) = call.arguments()?;
+        let change =
+            if mode == "disable-only" { return Ok(Body::of(&(true, Vec::<Row3>::new()))) } else { FileChange::Preset };
+        informed(world, change, (names, runtime, force))
+    }),
+    manages("PresetAllUnitFiles", "sbb", "a(sss)", |_, _| Ok(Body::of(&(Vec::<Row3>::new(),)))),
+    manages("EnableUnitFilesWithFlags", "ast", "ba(sss)", |world, call| {
+        let (names, flags): (Vec<String>, u64) = call.arguments()?;
+        informed(world, FileChange::Enable, (names, flags & RUNTIME != 0, flags & FORCE != 0))
     }),
     manages("DisableUnitFiles", "asb", "a(sss)", |world, call| {
-        let (names, _): (Vec<String>, bool) = call.arguments()?;
-        known_files(world, &names)?;
-        Ok(Body::of(&(Vec::<(String, String, String)>::new(),)))
+        let (names, runtime): (Vec<String>, bool) = call.arguments()?;
+        changed(world, FileChange::Disable, (names, runtime, false))
+    }),
+    manages("DisableUnitFilesWithFlags", "ast", "a(sss)", |world, call| {
+        let (names, flags): (Vec<String>, u64) = call.arguments()?;
+        changed(world, FileChange::Disable, (names, flags & RUNTIME != 0, false))
     }),
     manages("DisableUnitFilesWithFlagsAndInstallInfo", "ast", "ba(sss)", |world, call| {
-        let (names, _): (Vec<String>, u64) = call.arguments()?;
-        known_files(world, &names)?;
-        Ok(Body::of(&(true, Vec::<(String, String, String)>::new())))
+        let (names, flags): (Vec<String>, u64) = call.arguments()?;
+        informed(world, FileChange::Disable, (names, flags & RUNTIME != 0, false))
     }),
-    manages("AddDependencyUnitFiles", "asssbb", "a(sss)", fixed_files),
-    manages("EnableUnitFilesWithFlags", "ast", "ba(sss)", fixed_files),
-    manages("DisableUnitFilesWithFlags", "ast", "a(sss)", fixed_files),
-    manages("LinkUnitFiles", "asbb", "a(sss)", fixed_files),
-    manages("MaskUnitFiles", "asbb", "a(sss)", fixed_files),
-    manages("UnmaskUnitFiles", "asb", "a(sss)", fixed_files),
-    manages("PresetUnitFiles", "asbb", "ba(sss)", fixed_files),
-    manages("PresetUnitFilesWithMode", "assbb", "ba(sss)", fixed_files),
-    manages("PresetAllUnitFiles", "sbb", "a(sss)", fixed_files),
-    manages("ReenableUnitFiles", "asbb", "ba(sss)", fixed_files),
-    manages("RevertUnitFiles", "as", "a(sss)", fixed_files),
-    manages("SetDefaultTarget", "sb", "a(sss)", fixed_files),
+    manages("LinkUnitFiles", "asbb", "a(sss)", |world, call| changed(world, FileChange::Link, three(call)?)),
+    manages("MaskUnitFiles", "asbb", "a(sss)", |world, call| changed(world, FileChange::Mask, three(call)?)),
+    manages("UnmaskUnitFiles", "asb", "a(sss)", |world, call| {
+        let (names, runtime): (Vec<String>, bool) = call.arguments()?;
+        changed(world, FileChange::Unmask, (names, runtime, false))
+    }),
+    manages("RevertUnitFiles", "as", "a(sss)", |world, call| {
+        let (names,): (Vec<String>,) = call.arguments()?;
+        changed(world, FileChange::Revert, (names, false, false))
+    }),
+    manages("AddDependencyUnitFiles", "asssbb", "a(sss)", |world, call| {
+        let (names, target, kind, runtime, force): (Vec<String>, String, String, bool, bool) = call.arguments()?;
+        let requires = match kind.as_str() {
+            "Wants" => false,
+            "Requires" => true,
+            other => return Err(Fault::invalid(format!("Invalid dependency type: {other}"))),
+        };
+        changed(world, FileChange::AddDependency { target, requires }, (names, runtime, force))
+    }),
+    manages("SetDefaultTarget", "sb", "a(sss)", |world, call| {
+        let (name, force): (String, bool) = call.arguments()?;
+        changed(world, FileChange::SetDefault, (vec![name], false, force))
+    }),
     reads("ListJobs", "", "a(usssoo)", |world, _| {
         let row = |job: &ashlar_control::status::Job| {
             let paths = (object(path::job(job.id)), object(path::unit(&job.unit)));
@@ -341,12 +376,7 @@ static METHODS: &[Method] = &[
         true => Ok(Body::empty()),
         false => Err(Fault::new(fault::NOT_SUBSCRIBED, "Client is not subscribed.")),
     }),
-    manages("Reload", "", "", |world, _| {
-        // Units of the image do not change while it runs, and those that were made have no files.
-        world.tell("Reloading", &(true,));
-        world.tell("Reloading", &(false,));
-        Ok(Body::empty())
-    }),
+    manages("Reload", "", "", |world, _| done(world, &Ask::Reload {})),
     manages("Reexecute", "", "", |world, _| {
         world.tell("Reloading", &(true,));
         done(world, &Ask::Reexecute {})?;
@@ -393,7 +423,10 @@ fn path_of(name: &str) -> Body {
 fn job(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Fault> {
     let (name, mode): (String, String) = call.arguments()?;
     let mode = mode_of(&mode)?;
-    valid(&name)?;
+    loadable(&name)?;
+    if kind != JobKind::Stop {
+        world.load(&name);
+    }
     if kind == JobKind::Stop && world.unit(&name).is_none() {
         return Err(Fault::not_loaded(&name));
     }
@@ -438,43 +471,86 @@ fn in_state(unit: &Unit, states: &[String]) -> bool {
     states.is_empty() || states.iter().any(|state| [&unit.load, &unit.active, &unit.sub].contains(&state))
 }
 
-fn files(world: &mut World, states: &[String], patterns: &[String]) -> Body {
-    let mut rows: BTreeMap<String, String> = BTreeMap::new();
-    let names: Vec<String> = world.units().map(|unit| unit.name.clone()).collect();
-    for name in names {
-        let view = world.view(&name);
-        let state = file_state(&view);
-        if !state.is_empty() && state != "transient" {
-            rows.insert(name, state.to_owned());
-        }
-    }
-    rows.extend(world.aliases().map(|(alias, _)| (alias.clone(), "alias".to_owned())));
-    let wanted = |(name, state): &(String, String)| {
-        (states.is_empty() || states.contains(state))
-            && (patterns.is_empty() || patterns.iter().any(|pattern| glob::fits(pattern, name)))
+fn files(world: &mut World, states: &[String], patterns: &[String]) -> Result<Body, Fault> {
+    let Reply::UnitFiles { files } = world.ask(&Ask::ListUnitFiles {})? else { return Ok(Body::empty()) };
+    let wanted = |file: &UnitFile| {
+        (states.is_empty() || states.contains(&file.state))
+            && (patterns.is_empty() || patterns.iter().any(|pattern| glob::fits(pattern, &file.name)))
     };
-    let rows = rows.into_iter().filter(wanted).map(|(name, state)| (format!("/usr/lib/ashlar/units/{name}"), state));
-    Body::of(&(rows.collect::<Vec<_>>(),))
+    // The client takes the name from the end of the path.
+    let path = |file: &UnitFile| match file.path.ends_with(&file.name) {
+        true => file.path.clone(),
+        false => format!("/usr/lib/ashlar/units/{}", file.name),
+    };
+    let rows: Vec<(String, String)> =
+        files.iter().filter(|file| wanted(file)).map(|file| (path(file), file.state.clone())).collect();
+    Ok(Body::of(&(rows,)))
 }
 
-fn known_files(world: &World, names: &[String]) -> Result<(), Fault> {
-    for name in names {
-        valid(name)?;
-        if world.unit(name).is_none() {
-            return Err(Fault::new(fault::FILE_NOT_FOUND, format!("Unit file {name} does not exist.")));
-        }
+/// What is said of a unit's file.
+fn file(world: &mut World, name: &str) -> Result<UnitFile, Fault> {
+    let missing = || Fault::new(fault::FILE_NOT_FOUND, "No such file or directory".to_owned());
+    let view = world.view(name);
+    if view.status.transient {
+        return Ok(UnitFile {
+            name: name.to_owned(),
+            path: String::new(),
+            state: "transient".to_owned(),
+            changed: false,
+            links: Vec::new(),
+        });
     }
-    Ok(())
+    if view.status.name != name && view.status.load != "not-found" {
+        // By another name it is that one's alias.
+        let alias = UnitFile { state: "alias".to_owned(), ..view.file.unwrap_or_else(|| empty_file(name)) };
+        return Ok(alias);
+    }
+    match world.ask(&Ask::GetUnitFile { name: name.to_owned() })? {
+        Reply::UnitFiles { files } => files.into_iter().next().ok_or_else(missing),
+        _ => Err(missing()),
+    }
 }
 
-fn fixed_files(_: &mut World, _: &Call<'_>) -> Result<Body, Fault> {
-    Err(not_here("Units of this machine are part of its image, which is read-only: change the image."))
+fn empty_file(name: &str) -> UnitFile {
+    UnitFile { name: name.to_owned(), path: String::new(), state: String::new(), changed: false, links: Vec::new() }
 }
 
-/// What is in the image is started as the image says: there is nothing to change, and that is what is answered.
-fn enable(world: &mut World, names: &[String]) -> Result<Body, Fault> {
-    known_files(world, names)?;
-    Ok(Body::of(&(true, Vec::<(String, String, String)>::new())))
+/// Flags of unit file calls.
+const RUNTIME: u64 = 1;
+const FORCE: u64 = 2;
+
+/// Units, whether only until the next boot, and whether in the place of what is there.
+type Wish = (Vec<String>, bool, bool);
+/// A link that was made or removed.
+type Row3 = (String, String, String);
+
+fn three(call: &Call<'_>) -> Result<Wish, Fault> {
+    call.arguments()
+}
+
+fn change_files(
+    world: &mut World,
+    change: FileChange,
+    (units, runtime, force): Wish,
+) -> Result<(bool, Vec<Row3>), Fault> {
+    let ask = Ask::ChangeUnitFiles { change, units, runtime, force };
+    match world.act(&ask, &[])? {
+        Reply::Links { informed, changes } => {
+            let rows = changes.into_iter().map(|change| (change.kind, change.path, change.target));
+            Ok((informed, rows.collect()))
+        }
+        _ => Ok((false, Vec::new())),
+    }
+}
+
+fn changed(world: &mut World, change: FileChange, wish: Wish) -> Result<Body, Fault> {
+    let (_, rows) = change_files(world, change, wish)?;
+    Ok(Body::of(&(rows,)))
+}
+
+fn informed(world: &mut World, change: FileChange, wish: Wish) -> Result<Body, Fault> {
+    let (informed, rows) = change_files(world, change, wish)?;
+    Ok(Body::of(&(informed, rows)))
 }
 
 fn change_environment(world: &mut World, unset: &[String], set: &[String]) -> Result<Body, Fault> {

@@ -2,21 +2,33 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ashlar_config::unit::{Body as Kind, KillMode, NotifyAccess, Output, Service, ServiceType, Supervision};
+use ashlar_config::unit::{
+    Body as Kind, Command, Exec, KillMode, NotifyAccess, Output, Service, ServiceType, Supervision,
+};
 use serde::Serialize;
 use serde_json::Value;
 use zbus::Variant;
 
-use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, text, texts};
+use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, text};
 use crate::actions;
 use crate::cgroup::NONE;
 use crate::fault::{self, Fault};
-use crate::interface::kinds;
+use crate::interface::{exec, kinds};
 use crate::world::UnitView;
 
 pub static INTERFACE: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Service",
-    properties: &[STATE, COMMANDS, SETTINGS, kinds::KILL, kinds::ACCOUNTING, kinds::LIMITS],
+    properties: &[
+        STATE,
+        COMMANDS,
+        SETTINGS,
+        exec::CONTEXT,
+        exec::SEAL,
+        exec::RLIMITS,
+        kinds::KILL,
+        kinds::ACCOUNTING,
+        kinds::LIMITS,
+    ],
     methods: &[
         reads("GetProcesses", "", "a(sus)", |world, call| actions::processes(world, call.unit())),
         manages("AttachProcesses", "sau", "", |world, call| {
@@ -58,18 +70,18 @@ static STATE: &[Property<UnitView>] = &[
 static COMMANDS: &[Property<UnitView>] = &[
     silent("ExecStart", "a(sasbttttuii)", |unit| plain(main(unit))),
     silent("ExecStartEx", "a(sasasttttuii)", |unit| extended(main(unit))),
-    silent("ExecStartPre", "a(sasbttttuii)", |unit| plain(others(unit, |service| service.start_pre.clone()))),
-    silent("ExecStartPreEx", "a(sasasttttuii)", |unit| extended(others(unit, |service| service.start_pre.clone()))),
-    silent("ExecReload", "a(sasbttttuii)", |unit| plain(others(unit, reload))),
-    silent("ExecReloadEx", "a(sasasttttuii)", |unit| extended(others(unit, reload))),
-    fixed("ExecCondition", "a(sasbttttuii)", |_| plain(Vec::new())),
-    fixed("ExecConditionEx", "a(sasasttttuii)", |_| extended(Vec::new())),
-    fixed("ExecStartPost", "a(sasbttttuii)", |_| plain(Vec::new())),
-    fixed("ExecStartPostEx", "a(sasasttttuii)", |_| extended(Vec::new())),
-    fixed("ExecStop", "a(sasbttttuii)", |_| plain(Vec::new())),
-    fixed("ExecStopEx", "a(sasasttttuii)", |_| extended(Vec::new())),
-    fixed("ExecStopPost", "a(sasbttttuii)", |_| plain(Vec::new())),
-    fixed("ExecStopPostEx", "a(sasasttttuii)", |_| extended(Vec::new())),
+    silent("ExecCondition", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.condition))),
+    silent("ExecConditionEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.condition))),
+    silent("ExecStartPre", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.start_pre))),
+    silent("ExecStartPreEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.start_pre))),
+    silent("ExecStartPost", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.start_post))),
+    silent("ExecStartPostEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.start_post))),
+    silent("ExecReload", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.reload))),
+    silent("ExecReloadEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.reload))),
+    silent("ExecStop", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.stop))),
+    silent("ExecStopEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.stop))),
+    silent("ExecStopPost", "a(sasbttttuii)", |unit| plain(others(&service(unit).commands.stop_post))),
+    silent("ExecStopPostEx", "a(sasasttttuii)", |unit| extended(others(&service(unit).commands.stop_post))),
 ];
 
 static SETTINGS: &[Property<UnitView>] = &[
@@ -77,7 +89,7 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("ExitType", "s", |_| text("main")),
     fixed("Restart", "s", |unit| text(word(&supervision(unit).restart))),
     fixed("RestartMode", "s", |_| text("normal")),
-    fixed("PIDFile", "s", |_| text("")),
+    fixed("PIDFile", "s", |unit| text(service(unit).pid_file.unwrap_or_default())),
     fixed("NotifyAccess", "s", |unit| text(word(&access(unit)))),
     fixed("RestartUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay.0)),
     fixed("RestartMaxDelayUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay_max.0)),
@@ -86,52 +98,33 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("TimeoutAbortUSec", "t", |unit| Variant::U64(supervision(unit).timeout_stop.0)),
     fixed("TimeoutStartFailureMode", "s", |_| text("terminate")),
     fixed("TimeoutStopFailureMode", "s", |_| text("terminate")),
-    fixed("RuntimeMaxUSec", "t", |_| Variant::U64(NONE)),
+    fixed("RuntimeMaxUSec", "t", |unit| Variant::U64(supervision(unit).runtime_max.map_or(NONE, |span| span.0))),
     fixed("RuntimeRandomizedExtraUSec", "t", |_| Variant::U64(0)),
     fixed("WatchdogUSec", "t", |unit| Variant::U64(supervision(unit).watchdog.map_or(0, |span| span.0))),
     fixed("RootDirectoryStartOnly", "b", |_| Variant::Bool(false)),
     fixed("RemainAfterExit", "b", |unit| Variant::Bool(supervision(unit).remain_after_exit)),
     fixed("GuessMainPID", "b", |_| Variant::Bool(true)),
     fixed("SuccessExitStatus", "(aiai)", |unit| {
-        Variant::new((supervision(unit).success_exit_status, Vec::<i32>::new()))
+        Variant::new((supervision(unit).success_exit_status, supervision(unit).success_signals))
     }),
     fixed("FileDescriptorStoreMax", "u", |unit| Variant::U32(supervision(unit).fd_store)),
     fixed("FileDescriptorStorePreserve", "s", |unit| {
         text(if supervision(unit).fd_store_preserve { "yes" } else { "restart" })
     }),
-    fixed("BusName", "s", |_| text("")),
+    fixed("BusName", "s", |unit| text(service(unit).bus_name.unwrap_or_default())),
     fixed("OOMPolicy", "s", |unit| text(word(&supervision(unit).oom_policy))),
-    fixed("ReloadSignal", "i", |_| Variant::I32(1)),
-    fixed("User", "s", |unit| text(host(unit, |host| host.user.clone().unwrap_or_default()))),
-    fixed("Group", "s", |unit| text(host(unit, |host| host.group.clone().unwrap_or_default()))),
-    fixed("WorkingDirectory", "s", |unit| {
-        text(unit.bundle("/process/cwd").and_then(Value::as_str).unwrap_or_default())
+    fixed("RestartPreventExitStatus", "(aiai)", |unit| {
+        Variant::new((supervision(unit).restart_prevent_exit_status, Vec::<i32>::new()))
     }),
-    fixed("RootDirectory", "s", |unit| text(root(unit))),
-    fixed("Environment", "as", |unit| texts(words(unit, "/process/env"))),
-    fixed("StandardInput", "s", |unit| text(if service(unit).tty.is_some() { "tty" } else { "null" })),
-    fixed("StandardOutput", "s", |unit| text(output(unit))),
-    fixed("StandardError", "s", |unit| text(output(unit))),
-    fixed("TTYPath", "s", |unit| text(service(unit).tty.unwrap_or_default())),
-    fixed("SyslogIdentifier", "s", |_| text("")),
-    fixed("LogNamespace", "s", |_| text("")),
-    fixed("NoNewPrivileges", "b", |unit| {
-        Variant::Bool(unit.bundle("/process/noNewPrivileges").and_then(Value::as_bool).unwrap_or_default())
+    fixed("RestartForceExitStatus", "(aiai)", |unit| {
+        Variant::new((supervision(unit).restart_force_exit_status, Vec::<i32>::new()))
     }),
-    fixed("StateDirectory", "as", |unit| texts(service(unit).state_directory)),
-    fixed("RuntimeDirectory", "as", |unit| texts(service(unit).runtime_directory)),
-    fixed("RuntimeDirectoryPreserve", "s", |unit| {
-        text(if service(unit).runtime_directory_preserve { "yes" } else { "no" })
-    }),
-    fixed("OOMScoreAdjust", "i", |unit| {
-        let score = unit.bundle("/process/oomScoreAdj").and_then(Value::as_i64).unwrap_or_default();
-        Variant::I32(score as i32)
-    }),
+    fixed("ReloadSignal", "i", |unit| Variant::I32(supervision(unit).reload_signal.0)),
 ];
 
-/// Path, arguments, and what became of it.
-struct Command {
-    words: Vec<String>,
+/// A command, and what became of it.
+struct Row {
+    command: Command,
     started: (u64, u64),
     ended: (u64, u64),
     pid: u32,
@@ -139,30 +132,29 @@ struct Command {
     status: i32,
 }
 
-fn service(unit: &UnitView) -> Service {
+pub fn service(unit: &UnitView) -> Service {
     match &unit.settings.body {
         Kind::Service(service) => (**service).clone(),
+        Kind::Mount(mount) => mount.service.clone(),
         _ => Service::default(),
     }
 }
 
-fn supervision(unit: &UnitView) -> Supervision {
-    match &unit.settings.body {
-        Kind::Service(service) => service.supervision.clone(),
-        _ => Supervision::default(),
-    }
+pub fn supervision(unit: &UnitView) -> Supervision {
+    service(unit).supervision
 }
 
-fn host<T: Default>(unit: &UnitView, get: impl Fn(&ashlar_config::unit::HostCommand) -> T) -> T {
-    service(unit).host.as_ref().map(get).unwrap_or_default()
+/// How it runs on the host, if it does.
+pub fn exec_of(unit: &UnitView) -> Exec {
+    service(unit).host.map(|exec| *exec).unwrap_or_default()
 }
 
-fn root(unit: &UnitView) -> String {
+pub fn root(unit: &UnitView) -> String {
     let service = service(unit);
     if service.bundle.is_empty() { String::new() } else { format!("{}/rootfs", service.bundle) }
 }
 
-fn output(unit: &UnitView) -> &'static str {
+pub fn output(unit: &UnitView) -> &'static str {
     match service(unit).output {
         Output::Journal => "journal",
         Output::Null => "null",
@@ -191,7 +183,7 @@ pub fn kill_mode(unit: &UnitView) -> KillMode {
     }
 }
 
-fn words(unit: &UnitView, pointer: &str) -> Vec<String> {
+pub fn words(unit: &UnitView, pointer: &str) -> Vec<String> {
     let list = unit.bundle(pointer).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
 }
@@ -204,49 +196,59 @@ fn ended(unit: &UnitView) -> (u64, u64) {
     }
 }
 
-fn main(unit: &UnitView) -> Vec<Command> {
-    let own = host(unit, |host| host.command.clone());
-    let words = if own.is_empty() { words(unit, "/process/args") } else { own };
-    if words.is_empty() {
-        return Vec::new();
-    }
+fn main(unit: &UnitView) -> Vec<Row> {
+    let own = service(unit).commands.start;
+    let commands = match own.is_empty() {
+        true => vec![Command::of(&words(unit, "/process/args"))],
+        false => own,
+    };
     let status = &unit.status;
     let started = (status.main_started.real, status.main_started.monotonic);
     let (code, exit) = if status.main_pid == 0 { (status.exit_code, status.exit_status) } else { (0, 0) };
-    vec![Command { words, started, ended: ended(unit), pid: status.main_pid, code, status: exit }]
+    let row = |command| Row { command, started, ended: ended(unit), pid: status.main_pid, code, status: exit };
+    commands.into_iter().filter(|command| !command.path.is_empty()).map(row).collect()
 }
 
-fn others(unit: &UnitView, get: impl Fn(&Service) -> Vec<Vec<String>>) -> Vec<Command> {
-    let plain = |words| Command { words, started: (0, 0), ended: (0, 0), pid: 0, code: 0, status: 0 };
-    get(&service(unit)).into_iter().map(plain).collect()
-}
-
-fn reload(service: &Service) -> Vec<Vec<String>> {
-    service.reload.iter().cloned().collect()
+fn others(commands: &[Command]) -> Vec<Row> {
+    let row = |command: &Command| Row {
+        command: command.clone(),
+        started: (0, 0),
+        ended: (0, 0),
+        pid: 0,
+        code: 0,
+        status: 0,
+    };
+    commands.iter().map(row).collect()
 }
 
 /// With whether a failure is ignored.
-fn plain(commands: Vec<Command>) -> Variant<'static> {
-    let row = |c: Command| {
-        let path = c.words.first().cloned().unwrap_or_default();
-        (path, c.words, false, c.started.0, c.started.1, c.ended.0, c.ended.1, c.pid, c.code, c.status)
+fn plain(rows: Vec<Row>) -> Variant<'static> {
+    let row = |r: Row| {
+        let Command { path, arguments, ignore_failure, .. } = r.command;
+        (path, arguments, ignore_failure, r.started.0, r.started.1, r.ended.0, r.ended.1, r.pid, r.code, r.status)
     };
-    match commands.is_empty() {
+    match rows.is_empty() {
         true => none_of("(sasbttttuii)"),
-        false => Variant::new(commands.into_iter().map(row).collect::<Vec<_>>()),
+        false => Variant::new(rows.into_iter().map(row).collect::<Vec<_>>()),
     }
 }
 
 /// With flags.
-fn extended(commands: Vec<Command>) -> Variant<'static> {
-    let row = |c: Command| {
-        let path = c.words.first().cloned().unwrap_or_default();
-        let flags = Vec::<String>::new();
-        (path, c.words, flags, c.started.0, c.started.1, c.ended.0, c.ended.1, c.pid, c.code, c.status)
+fn extended(rows: Vec<Row>) -> Variant<'static> {
+    let row = |r: Row| {
+        let flags = [
+            (r.command.ignore_failure, "ignore-failure"),
+            (r.command.privileged, "privileged"),
+            (r.command.keep_user, "no-setuid"),
+            (r.command.verbatim, "no-env-expand"),
+        ];
+        let flags: Vec<String> = flags.into_iter().filter(|(set, _)| *set).map(|(_, word)| word.to_owned()).collect();
+        let (path, arguments) = (r.command.path, r.command.arguments);
+        (path, arguments, flags, r.started.0, r.started.1, r.ended.0, r.ended.1, r.pid, r.code, r.status)
     };
-    match commands.is_empty() {
+    match rows.is_empty() {
         true => none_of("(sasasttttuii)"),
-        false => Variant::new(commands.into_iter().map(row).collect::<Vec<_>>()),
+        false => Variant::new(rows.into_iter().map(row).collect::<Vec<_>>()),
     }
 }
 

@@ -1,6 +1,6 @@
 //! org.freedesktop.systemd1.Unit: what all kinds of units have.
 
-use ashlar_config::unit::Body as Kind;
+use ashlar_config::unit::{Body as Kind, Condition};
 use ashlar_control::message::{JobKind, JobMode};
 use ashlar_control::status::Stamp;
 use zbus::Variant;
@@ -103,10 +103,13 @@ static STATE: &[Property<UnitView>] = &[
     emits("SubState", "s", |unit| text(&unit.status.sub)),
     emits("FreezerState", "s", |unit| text(if unit.group().is_frozen() { "frozen" } else { "running" })),
     fixed("FragmentPath", "s", |unit| text(fragment(unit))),
-    fixed("SourcePath", "s", |_| text("")),
-    fixed("DropInPaths", "as", |_| none_of("s")),
+    fixed("SourcePath", "s", |unit| text(&unit.settings.source.made_from)),
+    fixed("DropInPaths", "as", |unit| texts(&unit.settings.source.drop_ins)),
     fixed("UnitFileState", "s", |unit| text(file_state(unit))),
-    fixed("UnitFilePreset", "s", |unit| text(if fragment(unit).starts_with(UNITS) { "enabled" } else { "" })),
+    // There are no presets: what can be enabled is to be.
+    fixed("UnitFilePreset", "s", |unit| {
+        text(if ["enabled", "disabled"].contains(&file_state(unit).as_str()) { "enabled" } else { "" })
+    }),
     silent("Job", "(uo)", |unit| job_property(unit.job)),
     fixed("LoadError", "(ss)", load_error),
     emits("InvocationID", "ay", |unit| Variant::new(bytes_of(&unit.status.invocation_id))),
@@ -115,14 +118,14 @@ static STATE: &[Property<UnitView>] = &[
     fixed("CanStart", "b", |unit| Variant::Bool(unit.status.load == "loaded")),
     fixed("CanStop", "b", |unit| Variant::Bool(unit.status.load == "loaded" && !is_perpetual(&unit.status.name))),
     fixed("CanReload", "b", |unit| Variant::Bool(can_reload(unit))),
-    fixed("CanIsolate", "b", |unit| Variant::Bool(unit.status.name.ends_with(".target"))),
+    fixed("CanIsolate", "b", |unit| Variant::Bool(can_isolate(unit))),
     fixed("CanFreeze", "b", |unit| Variant::Bool(has_group(unit))),
     fixed("CanLiveMount", "b", |_| Variant::Bool(false)),
     fixed("CanClean", "as", |_| none_of("s")),
     emits("ConditionResult", "b", |unit| Variant::Bool(unit.status.condition)),
     emits("AssertResult", "b", |_| Variant::Bool(true)),
-    silent("Conditions", "a(sbbsi)", conditions),
-    silent("Asserts", "a(sbbsi)", |_| none_of("(sbbsi)")),
+    silent("Conditions", "a(sbbsi)", |unit| conditions(unit, "Condition", &unit.settings.conditions)),
+    silent("Asserts", "a(sbbsi)", |unit| conditions(unit, "Assert", &unit.settings.asserts)),
     fixed("CollectMode", "s", |unit| {
         text(if unit.settings.collect_failed { "inactive-or-failed" } else { "inactive" })
     }),
@@ -165,28 +168,28 @@ static OTHERS: &[Property<UnitView>] = &[
     silent("ConflictedBy", "as", |unit: &UnitView| texts(unit.edges("Conflicts"))),
     silent("TriggeredBy", "as", |unit| texts(unit.edges("TriggeredBy"))),
     silent("Triggers", "as", |unit| texts(triggers(unit))),
-    never("Requisite"),
+    silent("Requisite", "as", |unit| texts(&unit.settings.dependencies.requisite)),
     never("RequisiteOf"),
     never("Upholds"),
     never("UpheldBy"),
-    never("OnFailure"),
+    silent("OnFailure", "as", |unit| texts(&unit.settings.dependencies.on_failure)),
     never("OnFailureOf"),
-    never("OnSuccess"),
+    silent("OnSuccess", "as", |unit| texts(&unit.settings.dependencies.on_success)),
     never("OnSuccessOf"),
-    never("PropagatesReloadTo"),
+    silent("PropagatesReloadTo", "as", |unit| texts(&unit.settings.dependencies.propagates_reload_to)),
     never("ReloadPropagatedFrom"),
-    never("PropagatesStopTo"),
+    silent("PropagatesStopTo", "as", |unit| texts(&unit.settings.dependencies.propagates_stop_to)),
     never("StopPropagatedFrom"),
     never("JoinsNamespaceOf"),
     silent("SliceOf", "as", |_| none_of("s")),
     no("StopWhenUnneeded"),
-    no("RefuseManualStart"),
-    no("RefuseManualStop"),
-    no("AllowIsolate"),
+    fixed("RefuseManualStart", "b", |unit| Variant::Bool(unit.settings.refuse.start)),
+    fixed("RefuseManualStop", "b", |unit| Variant::Bool(unit.settings.refuse.stop)),
+    fixed("AllowIsolate", "b", |unit| Variant::Bool(can_isolate(unit))),
     yes("DefaultDependencies"),
     no("SurviveFinalKillSignal"),
     no("IgnoreOnIsolate"),
-    no("NeedDaemonReload"),
+    silent("NeedDaemonReload", "b", |unit| Variant::Bool(unit.file.as_ref().is_some_and(|file| file.changed))),
 ];
 
 fn fragment(unit: &UnitView) -> String {
@@ -194,6 +197,9 @@ fn fragment(unit: &UnitView) -> String {
     let in_image = matches!(&unit.settings.body, Kind::Service(_) | Kind::Socket { .. } | Kind::Timer { .. });
     if unit.status.transient {
         return format!("{TRANSIENT}/{}", unit.status.name);
+    }
+    if !unit.settings.source.fragment.is_empty() {
+        return unit.settings.source.fragment.clone();
     }
     if unit.status.load != "loaded" || ours || !in_image {
         return String::new();
@@ -205,14 +211,17 @@ fn host_program(unit: &UnitView) -> bool {
     matches!(&unit.settings.body, Kind::Service(service) if service.host.is_some())
 }
 
-/// Whether something starts it by itself.
-pub fn file_state(unit: &UnitView) -> &'static str {
-    match () {
-        () if unit.status.load != "loaded" => "",
-        () if unit.status.transient => "transient",
-        () if unit.settings.wanted_by.is_empty() => "static",
-        () => "enabled",
+/// What is said of its file.
+pub fn file_state(unit: &UnitView) -> String {
+    match &unit.file {
+        _ if unit.status.transient => "transient".to_owned(),
+        Some(file) => file.state.clone(),
+        None => String::new(),
     }
+}
+
+fn can_isolate(unit: &UnitView) -> bool {
+    unit.settings.refuse.isolate.unwrap_or(unit.status.name.ends_with(".target"))
 }
 
 fn is_perpetual(name: &str) -> bool {
@@ -226,7 +235,7 @@ fn has_group(unit: &UnitView) -> bool {
 fn can_reload(unit: &UnitView) -> bool {
     use ashlar_config::unit::ServiceType;
     let Kind::Service(service) = &unit.settings.body else { return false };
-    service.service_type == ServiceType::NotifyReload || service.reload.is_some()
+    service.service_type == ServiceType::NotifyReload || !service.commands.reload.is_empty()
 }
 
 fn start_limit(unit: &UnitView) -> (u64, u32) {
@@ -239,6 +248,7 @@ fn start_limit(unit: &UnitView) -> (u64, u32) {
 fn triggers(unit: &UnitView) -> Vec<String> {
     match &unit.settings.body {
         Kind::Socket { service, .. } | Kind::Timer { service, .. } => vec![service.clone()],
+        Kind::Path(watched) => vec![watched.unit.clone()],
         _ => Vec::new(),
     }
 }
@@ -247,18 +257,24 @@ fn load_error(unit: &UnitView) -> Variant<'static> {
     let name = &unit.status.name;
     Variant::new(match unit.status.load.as_str() {
         "not-found" => (fault::NO_SUCH_UNIT.to_owned(), format!("Unit {name} not found.")),
+        "masked" => (fault::UNIT_MASKED.to_owned(), format!("Unit {name} is masked.")),
+        "bad-setting" => (fault::BAD_UNIT.to_owned(), unit.settings.source.error.clone()),
+        "error" => (fault::FAILED.to_owned(), unit.settings.source.error.clone()),
         _ => (String::new(), String::new()),
     })
 }
 
-fn conditions(unit: &UnitView) -> Variant<'static> {
-    let Some(path) = &unit.settings.condition_path_exists else { return none_of("(sbbsi)") };
+fn conditions(unit: &UnitView, word: &str, list: &[Condition]) -> Variant<'static> {
+    if list.is_empty() {
+        return none_of("(sbbsi)");
+    }
     let result = match unit.status.changes.condition.monotonic {
         0 => 0,
         _ if unit.status.condition => 1,
         _ => -1,
     };
-    Variant::new(vec![("ConditionPathExists".to_owned(), false, false, path.clone(), result)])
+    let row = |c: &Condition| (format!("{word}{}", c.kind), c.trigger, c.negate, c.parameter.clone(), result);
+    Variant::new(list.iter().map(row).collect::<Vec<_>>())
 }
 
 /// The bytes of hexadecimal digits.

@@ -1,14 +1,18 @@
 //! Units that every machine has, since PID 1 brings them: names that no image may give to something else.
 
 /// Targets, and our own two programs.
-pub const BUILTIN: [&str; 23] = [
+pub const BUILTIN: [&str; 31] = [
+    "ashlar-generators.service",
     "ashlar-provision.service",
+    "ashlar-ready.service",
     "ashlar-state.service",
     "basic.target",
     "default.target",
+    "getty.target",
     "graphical.target",
     "halt.target",
     "kexec.target",
+    "local-fs-pre.target",
     "local-fs.target",
     "multi-user.target",
     "network-online.target",
@@ -16,13 +20,17 @@ pub const BUILTIN: [&str; 23] = [
     "network.target",
     "nss-lookup.target",
     "nss-user-lookup.target",
+    "paths.target",
     "poweroff.target",
     "reboot.target",
+    "remote-fs-pre.target",
     "remote-fs.target",
     "shutdown.target",
+    "slices.target",
     "sockets.target",
     "sysinit.target",
     "time-set.target",
     "time-sync.target",
     "timers.target",
+    "umount.target",
 ];

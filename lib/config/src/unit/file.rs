@@ -133,6 +133,16 @@ pub struct Dependencies {
     pub after: Vec<String>,
     /// Start before these.
     pub before: Vec<String>,
+    /// These must be up already when it starts.
+    pub requisite: Vec<String>,
+    /// Started when it fails.
+    pub on_failure: Vec<String>,
+    /// Started when it ends well.
+    pub on_success: Vec<String>,
+    /// Reloaded when it is.
+    pub propagates_reload_to: Vec<String>,
+    /// Stopped when it is.
+    pub propagates_stop_to: Vec<String>,
 }
 
 /// When a service counts as started (systemd.service(5), Type=).
@@ -150,6 +160,12 @@ pub enum ServiceType {
     NotifyReload,
     /// When it has ended.
     Oneshot,
+    /// When the first process has ended and left another one.
+    Forking,
+    /// When it has its name on the system bus.
+    Dbus,
+    /// As simple; it may wait until nothing else is to be started.
+    Idle,
 }
 
 /// Which root file system a container has.
@@ -202,8 +218,20 @@ pub struct Supervision {
     pub kill_signal: Signal,
     /// Whom it is sent to.
     pub kill_mode: KillMode,
+    /// SIGHUP is sent behind it.
+    pub send_sighup: bool,
+    /// The signal that asks for a reload, of type `notify-reload`.
+    pub reload_signal: Signal,
+    /// Longest time that it may run; any if absent.
+    pub runtime_max: Option<Span>,
     /// Exit codes that count as success besides 0.
     pub success_exit_status: Vec<i32>,
+    /// Signals that count as success besides SIGHUP, SIGINT, SIGTERM and SIGPIPE.
+    pub success_signals: Vec<i32>,
+    /// Exit codes after which it is not started again.
+    pub restart_prevent_exit_status: Vec<i32>,
+    /// Exit codes after which it is started again, whatever `restart` says.
+    pub restart_force_exit_status: Vec<i32>,
     /// How many file descriptors the service may leave with PID 1.
     pub fd_store: u32,
     /// Whether the store outlives a stop.
@@ -228,7 +256,13 @@ impl Default for Supervision {
             remain_after_exit: false,
             kill_signal: Signal(15),
             kill_mode: KillMode::ControlGroup,
+            send_sighup: false,
+            reload_signal: Signal(1),
+            runtime_max: None,
             success_exit_status: Vec::new(),
+            success_signals: Vec::new(),
+            restart_prevent_exit_status: Vec::new(),
+            restart_force_exit_status: Vec::new(),
             fd_store: 0,
             fd_store_preserve: false,
             notify_access: None,
@@ -487,6 +521,14 @@ pub struct Socket {
     pub receive_buffer: Option<Size>,
     /// Start the service at once rather than with the first connection.
     pub eager: bool,
+    /// Length of the queue of connections.
+    pub backlog: Option<u32>,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// IP_FREEBIND: the address need not be there yet.
+    pub free_bind: bool,
+    /// Leave the path when the socket is closed.
+    pub keep: bool,
 }
 
 /// When a service is started by the clock.
@@ -503,6 +545,10 @@ pub struct Timer {
     pub on_unit_inactive: Option<Span>,
     /// Up to this much later, at random.
     pub randomized_delay: Option<Span>,
+    /// Times of the calendar, as systemd.time(7) writes them.
+    pub on_calendar: Vec<String>,
+    /// A time of the calendar that passed while the machine was off is made up for.
+    pub persistent: bool,
 }
 
 /// A command that says whether a service does its work.
@@ -519,20 +565,42 @@ pub struct Health {
     pub retries: u32,
 }
 
-const SIGNALS: [(&str, i32); 12] = [
+/// signal(7), on x86-64 and arm64.
+const SIGNALS: [(&str, i32); 31] = [
     ("SIGHUP", 1),
     ("SIGINT", 2),
     ("SIGQUIT", 3),
+    ("SIGILL", 4),
+    ("SIGTRAP", 5),
     ("SIGABRT", 6),
+    ("SIGBUS", 7),
+    ("SIGFPE", 8),
     ("SIGKILL", 9),
     ("SIGUSR1", 10),
+    ("SIGSEGV", 11),
     ("SIGUSR2", 12),
     ("SIGPIPE", 13),
+    ("SIGALRM", 14),
     ("SIGTERM", 15),
+    ("SIGSTKFLT", 16),
+    ("SIGCHLD", 17),
     ("SIGCONT", 18),
     ("SIGSTOP", 19),
+    ("SIGTSTP", 20),
+    ("SIGTTIN", 21),
+    ("SIGTTOU", 22),
+    ("SIGURG", 23),
+    ("SIGXCPU", 24),
+    ("SIGXFSZ", 25),
+    ("SIGVTALRM", 26),
+    ("SIGPROF", 27),
     ("SIGWINCH", 28),
+    ("SIGIO", 29),
+    ("SIGPWR", 30),
+    ("SIGSYS", 31),
 ];
+/// The first one of the real-time signals that glibc leaves to programs.
+const REAL_TIME: i32 = 34;
 
 impl Default for Signal {
     fn default() -> Self {
@@ -541,20 +609,27 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// Reads `SIGTERM`, `TERM` or `15`.
+    /// Reads `SIGTERM`, `TERM`, `SIGRTMIN+1` or `15`.
     pub fn parse(text: &str) -> Result<Self, String> {
         let number = text.parse().ok().filter(|n| (1..=64).contains(n));
         let named = || SIGNALS.iter().find(|(name, _)| *name == text || name[3..] == *text).map(|(_, n)| *n);
-        number.or_else(named).map(Self).ok_or_else(|| format!("unknown signal `{text}`"))
+        let offset =
+            text.trim_start_matches("SIG").strip_prefix("RTMIN").map(|rest| rest.strip_prefix('+').unwrap_or("0"));
+        let real_time = || offset?.parse().ok().map(|n: i32| REAL_TIME + n).filter(|n| (REAL_TIME..=64).contains(n));
+        number.or_else(named).or_else(real_time).map(Self).ok_or_else(|| format!("unknown signal `{text}`"))
+    }
+}
+
+impl Signal {
+    /// `SIGTERM`; of one without a name its number.
+    pub fn name(self) -> String {
+        SIGNALS.iter().find(|(_, n)| *n == self.0).map_or_else(|| self.0.to_string(), |(name, _)| (*name).to_owned())
     }
 }
 
 impl Serialize for Signal {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match SIGNALS.iter().find(|(_, n)| *n == self.0) {
-            Some((name, _)) => serializer.serialize_str(name),
-            None => serializer.collect_str(&self.0),
-        }
+        serializer.serialize_str(&self.name())
     }
 }
 
@@ -598,7 +673,7 @@ fn known_keys() -> Vec<String> {
 }
 
 /// Keys outside the flattened groups, and the optional ones that a default value does not write.
-const FULL_KEYS: [&str; 30] = [
+const FULL_KEYS: [&str; 31] = [
     "description",
     "documentation",
     "aliases",
@@ -623,6 +698,7 @@ const FULL_KEYS: [&str; 30] = [
     "health",
     "gate",
     "watchdog",
+    "runtime-max",
     "notify-access",
     "host-root",
     "delegate-subgroup",

@@ -1,7 +1,8 @@
 //! From one written file to the units that it describes.
 
+use super::exec::Command;
 use super::file::{Dependencies, UnitFile, UserNamespace};
-use super::resolved::{Body, Service, Unit};
+use super::resolved::{Body, Commands, Condition, Service, Unit};
 use crate::Error;
 
 /// What the builder knows and the file does not.
@@ -51,7 +52,7 @@ pub fn resolve(file: &str, name: &str, written: &UnitFile, placement: Placement<
         units.push(unit);
     }
     service.gate = written.gate;
-    service.condition_path_exists.clone_from(&written.condition_path_exists);
+    service.conditions = written.condition_path_exists.iter().map(|path| Condition::path_exists(path)).collect();
     service.body = Body::Service(Box::new(body(written, placement)));
     units.push(service);
     Ok(units)
@@ -85,8 +86,11 @@ fn body(written: &UnitFile, placement: Placement<'_>) -> Service {
     Service {
         service_type: written.service_type,
         bundle: placement.bundle.into(),
-        start_pre: written.start_pre.clone(),
-        reload: written.reload.clone(),
+        commands: Commands {
+            start_pre: written.start_pre.iter().map(|words| Command::of(words)).collect(),
+            reload: written.reload.iter().map(|words| Command::of(words)).collect(),
+            ..Commands::default()
+        },
         tty: written.tty.clone(),
         output: written.output,
         supervision: written.supervision.clone(),

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::exec::{Command, Exec};
 use super::file::{Dependencies, Health, KillMode, OomPolicy, Output, ServiceType, Signal, Socket, Supervision, Timer};
 use crate::quantity::Span;
 
@@ -32,9 +33,18 @@ pub struct Unit {
     /// Whether a new version of the machine is only good once this unit is.
     #[serde(default)]
     pub gate: bool,
-    /// Start only if this path exists on the host.
-    #[serde(default)]
-    pub condition_path_exists: Option<String>,
+    /// What must hold for a start; one that does not start for this has not failed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+    /// What must hold for a start, or it fails.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asserts: Vec<Condition>,
+    /// What may be asked of it by hand.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub refuse: Refuse,
+    /// The files that it was read from, if it is none of the image's.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub source: Source,
     /// It was made while the machine ran, and lasts until it ends.
     #[serde(default)]
     pub transient: bool,
@@ -68,6 +78,10 @@ pub enum Body {
     /// A name for a point in the boot.
     #[default]
     Target,
+    /// Paths that start a unit.
+    Path(Watched),
+    /// A file system.
+    Mount(Box<Mountable>),
     /// Processes that somebody else started.
     Scope(Box<Scope>),
     /// A control group for those of other units.
@@ -119,20 +133,129 @@ pub struct Slice {
     pub resources: Value,
 }
 
-/// A command on the host rather than in a container: of PID 1's own helpers, and of transient services.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+/// Something that must hold for a unit to start (systemd.unit(5), "Conditions and asserts").
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Condition {
+    /// systemd's name without its first word: `PathExists`.
+    pub kind: String,
+    /// One of those with this mark is enough.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub trigger: bool,
+    /// It must not hold.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub negate: bool,
+    /// What is looked at.
+    pub parameter: String,
+}
+
+impl Condition {
+    /// That a path is there.
+    pub fn path_exists(path: &str) -> Self {
+        Self { kind: "PathExists".into(), parameter: path.into(), ..Self::default() }
+    }
+}
+
+/// What may not be asked of a unit by hand, and what may.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
-pub struct HostCommand {
-    /// The program and its arguments.
-    pub command: Vec<String>,
-    /// Its environment.
-    pub environment: Vec<(String, String)>,
-    /// User by name or number; root if absent.
-    pub user: Option<String>,
-    /// Group, likewise; the user's own if absent.
-    pub group: Option<String>,
-    /// Where it begins.
-    pub working_directory: Option<String>,
+pub struct Refuse {
+    /// Only others start it.
+    pub start: bool,
+    /// Only others stop it.
+    pub stop: bool,
+    /// It may be isolated though it says nothing of it: `Some(false)` forbids, `None` is its kind's own.
+    pub isolate: Option<bool>,
+}
+
+/// Whether a unit could be read.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Load {
+    /// It could.
+    #[default]
+    Loaded,
+    /// Its file is empty or a link to /dev/null: it may not be started.
+    Masked,
+    /// Its file makes no sense.
+    BadSetting,
+    /// Its file cannot be read.
+    Error,
+    /// It has no file any more.
+    NotFound,
+}
+
+impl Load {
+    /// systemd's LoadState.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Loaded => "loaded",
+            Self::Masked => "masked",
+            Self::BadSetting => "bad-setting",
+            Self::Error => "error",
+            Self::NotFound => "not-found",
+        }
+    }
+}
+
+/// The files that a unit was read from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Source {
+    /// Its own; empty for one of the image's.
+    pub fragment: String,
+    /// What the fragment was made from (`SourcePath=`).
+    pub made_from: String,
+    /// Files that change it, in order.
+    pub drop_ins: Vec<String>,
+    /// How that went.
+    pub load: Load,
+    /// Why, if it did not go well.
+    pub error: String,
+    /// What was not understood, and changes nothing: a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// Paths that start a unit (systemd.path(5)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Watched {
+    /// What is started.
+    pub unit: String,
+    /// `PathExists`, `PathExistsGlob`, `PathChanged`, `PathModified` or `DirectoryNotEmpty`, and the path.
+    pub paths: Vec<(String, String)>,
+    /// Make folders that are not there, with this mode.
+    pub make_directory: Option<u32>,
+    /// At most this many starts within `limit_interval`.
+    pub limit_burst: Option<u32>,
+    /// See `limit_burst`.
+    pub limit_interval: Option<Span>,
+}
+
+/// A file system that is mounted (systemd.mount(5)).
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Mountable {
+    /// Device, folder or server.
+    pub what: String,
+    /// Where; the unit's name says the same.
+    pub place: String,
+    /// Type; found out if empty.
+    pub kind: String,
+    /// As for mount(8).
+    pub options: String,
+    /// Longest time of a mount or its end.
+    pub timeout: Option<Span>,
+    /// Mode of folders that are made for it.
+    pub directory_mode: Option<u32>,
+    /// Take it away even though somebody uses it.
+    pub lazy: bool,
+    /// The commands that mount it and take it away: a service that is there while it is mounted.
+    pub service: Service,
 }
 
 /// A service: its container is the bundle beside it, made by the builder; or it is a command on the host.
@@ -145,12 +268,18 @@ pub struct Service {
     /// OCI bundle directory: `config.json` (process.args is the command) and `rootfs`.
     #[serde(default)]
     pub bundle: String,
-    /// Commands before the main one, each in the same container settings.
+    /// Variables besides the bundle's.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub environment: Vec<(String, String)>,
+    /// What is executed, in the same settings each.
     #[serde(default)]
-    pub start_pre: Vec<Vec<String>>,
-    /// Command that asks for a reload.
-    #[serde(default)]
-    pub reload: Option<Vec<String>>,
+    pub commands: Commands,
+    /// Where a forking service writes the number of its main process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid_file: Option<String>,
+    /// The name on the system bus that it has once it is ready.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bus_name: Option<String>,
     /// Terminal to take.
     #[serde(default)]
     pub tty: Option<String>,
@@ -193,16 +322,36 @@ pub struct Service {
     /// It may call PID 1 for anything, and answers itself for whom it does.
     #[serde(default)]
     pub manages: bool,
-    /// It has no container.
+    /// It has no bundle: its commands run on the host, as this says.
     #[serde(default)]
-    pub host: Option<HostCommand>,
+    pub host: Option<Box<Exec>>,
     /// Limits beside those of the bundle: `linux.resources` of the OCI runtime specification.
     #[serde(default)]
     pub resources: Value,
 }
 
+/// What a service executes, by the point of its life (systemd.service(5)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Commands {
+    /// Whether it is started at all.
+    pub condition: Vec<Command>,
+    /// Before the main one.
+    pub start_pre: Vec<Command>,
+    /// The main one; several of a oneshot. Empty: the bundle's own.
+    pub start: Vec<Command>,
+    /// Once it counts as started, but for them.
+    pub start_post: Vec<Command>,
+    /// What asks for a reload.
+    pub reload: Vec<Command>,
+    /// What asks for an end.
+    pub stop: Vec<Command>,
+    /// When all of it is gone.
+    pub stop_post: Vec<Command>,
+}
+
 impl Unit {
-    /// Suffix of the name: `service`, `socket`, `timer`, `target`, `scope`, `slice`.
+    /// Suffix of the name: `service`, `socket`, `timer`, `target` and so on.
     pub fn kind(&self) -> &str {
         self.name.rsplit_once('.').map_or("", |(_, kind)| kind)
     }

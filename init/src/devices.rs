@@ -5,7 +5,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 
 use serde_json::{Value, json};
 
-use crate::glob;
+use ashlar_config::glob;
 
 /// Rules for one entry: a node, a pair of numbers, or a driver by name or number.
 ///

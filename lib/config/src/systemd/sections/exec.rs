@@ -1,0 +1,251 @@
+//! How commands run (systemd.exec(5)), but for what seals them.
+
+use super::{Draft, Taken, put};
+use crate::systemd::value;
+use crate::systemd::words::split;
+use crate::unit::{Folder, FolderKind, Keep, Output, Stream};
+
+/// Limits of processes that the kernel has.
+const RLIMITS: [&str; 16] = [
+    "AS",
+    "CORE",
+    "CPU",
+    "DATA",
+    "FSIZE",
+    "LOCKS",
+    "MEMLOCK",
+    "MSGQUEUE",
+    "NICE",
+    "NOFILE",
+    "NPROC",
+    "RSS",
+    "RTPRIO",
+    "RTTIME",
+    "SIGPENDING",
+    "STACK",
+];
+
+pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    if let Some(kind) = key.strip_prefix("Limit").filter(|kind| RLIMITS.contains(kind)) {
+        return rlimit(draft, kind, text);
+    }
+    if let Some(taken) = folder(draft, key, text)? {
+        return Ok(taken);
+    }
+    match key {
+        "User" => draft.exec.user = Some(draft.expand(text)?).filter(|name| !name.is_empty()),
+        "Group" => draft.exec.group = Some(draft.expand(text)?).filter(|name| !name.is_empty()),
+        "SupplementaryGroups" => {
+            let words = draft.words(text)?;
+            if words.is_empty() {
+                draft.exec.groups.clear();
+            }
+            draft.exec.groups.extend(words);
+        }
+        "DynamicUser" => return put(&mut draft.exec.dynamic_user, value::boolean(text)),
+        "WorkingDirectory" => {
+            let (optional, path) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+            draft.exec.working_directory_optional = optional;
+            draft.exec.working_directory = match path {
+                "" => None,
+                "~" => Some("~".to_owned()),
+                path => Some(draft.path(path)?),
+            };
+        }
+        "UMask" => return put(&mut draft.exec.umask, value::mode(text).map(Some)),
+        "Nice" => {
+            let nice: i32 = value::number(text)?;
+            if !(-20..=19).contains(&nice) {
+                return Err(format!("{nice} is not between -20 and 19"));
+            }
+            draft.exec.nice = Some(nice);
+        }
+        "OOMScoreAdjust" => {
+            let score: i32 = value::number(text)?;
+            if !(-1000..=1000).contains(&score) {
+                return Err(format!("{score} is not between -1000 and 1000"));
+            }
+            draft.exec.oom_score_adjust = Some(score);
+        }
+        "StandardInput" => draft.exec.streams[0] = stream(draft, text)?,
+        "StandardOutput" => draft.exec.streams[1] = stream(draft, text)?,
+        "StandardError" => draft.exec.streams[2] = stream(draft, text)?,
+        "StandardInputText" => {
+            let line = split(&format!("\"{}\"", text.replace('"', "\\\"")))?.concat();
+            let line = draft.expand(&line)?;
+            let before = match &draft.exec.streams[0] {
+                Stream::Data(before) => before.clone(),
+                _ => String::new(),
+            };
+            draft.exec.streams[0] = Stream::Data(format!("{before}{line}\n"));
+        }
+        "TTYPath" => draft.service.tty = Some(draft.path(text)?),
+        "SyslogIdentifier" => draft.exec.syslog_identifier = draft.expand(text)?,
+        "RuntimeDirectoryPreserve" => {
+            draft.exec.keep_runtime_folders = match text {
+                "restart" => Keep::Restart,
+                text if value::boolean(text)? => Keep::Yes,
+                _ => Keep::No,
+            };
+        }
+        // What becomes of IPC objects, of what a terminal shows, and of lines' priorities; schedulers that the rest of
+        // the machine shares.
+        "RemoveIPC"
+        | "TTYReset"
+        | "TTYVHangup"
+        | "TTYVTDisallocate"
+        | "SyslogLevel"
+        | "SyslogFacility"
+        | "SyslogLevelPrefix"
+        | "LogRateLimitIntervalSec"
+        | "LogRateLimitBurst"
+        | "LogLevelMax"
+        | "LogExtraFields"
+        | "IgnoreSIGPIPE"
+        | "KeyringMode"
+        | "SystemCallLog"
+        | "MountFlags"
+        | "UtmpIdentifier"
+        | "UtmpMode"
+        | "TimerSlackNSec"
+        | "CoredumpFilter"
+        | "MountAPIVFS"
+        | "TimeoutCleanSec" => {}
+        _ => return environment(draft, key, text),
+    }
+    Ok(Taken::Yes)
+}
+
+fn environment(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    match key {
+        "Environment" => {
+            let words = draft.words(text)?;
+            let variables = &mut draft.exec.environment;
+            if words.is_empty() {
+                variables.clear();
+            }
+            for word in words {
+                let (name, value) = word.split_once('=').ok_or_else(|| format!("`{word}` has no `=`"))?;
+                variables.retain(|(known, _)| known != name);
+                variables.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        "EnvironmentFile" if text.is_empty() => draft.exec.environment_files.clear(),
+        "EnvironmentFile" => {
+            let (optional, path) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+            let path = draft.path(path)?;
+            draft.exec.environment_files.push((path, optional));
+        }
+        "UnsetEnvironment" => {
+            let words = draft.words(text)?;
+            draft.exec.unset_environment.extend(words);
+        }
+        // Those of the manager's are passed on always.
+        "PassEnvironment" => {}
+        _ => return Ok(Taken::Unknown),
+    }
+    Ok(Taken::Yes)
+}
+
+fn stream(draft: &Draft<'_>, text: &str) -> Result<Stream, String> {
+    Ok(match text {
+        "" => Stream::Default,
+        "null" => Stream::Null,
+        "inherit" => Stream::Inherit,
+        "socket" => Stream::Socket,
+        "data" => match &draft.exec.streams[0] {
+            data @ Stream::Data(_) => data.clone(),
+            _ => Stream::Data(String::new()),
+        },
+        "journal" | "kmsg" | "syslog" | "journal+console" | "kmsg+console" | "syslog+console" => Stream::Journal,
+        "tty" | "tty-force" | "tty-fail" => Stream::Tty,
+        text => {
+            let (kind, path) =
+                text.split_once(':').ok_or_else(|| format!("`{text}` is no stream that is known here"))?;
+            let path = draft.path(path)?;
+            match kind {
+                "file" => Stream::File(path),
+                "append" => Stream::Append(path),
+                "truncate" => Stream::Truncate(path),
+                _ => return Err(format!("`{text}` is no stream that is known here")),
+            }
+        }
+    })
+}
+
+fn rlimit(draft: &mut Draft<'_>, kind: &str, text: &str) -> Result<Taken, String> {
+    let one = |text: &str| match (text, kind) {
+        ("infinity", _) => Ok(u64::MAX),
+        (text, "CPU") => value::span(text).map(|span| span.0.div_ceil(1_000_000)),
+        (text, "RTTIME") if text.ends_with(char::is_alphabetic) => value::span(text).map(|span| span.0),
+        // A level of nice(2), which the kernel counts from the other end.
+        (text, "NICE") => value::number::<i64>(text).map(|nice| (20 - nice).clamp(0, 40) as u64),
+        (text, _) => value::size(text),
+    };
+    let (soft, hard) = text.split_once(':').unwrap_or((text, text));
+    let name = format!("RLIMIT_{kind}");
+    draft.exec.rlimits.retain(|(known, ..)| *known != name);
+    if !text.is_empty() {
+        draft.exec.rlimits.push((name, one(soft)?, one(hard)?));
+    }
+    Ok(Taken::Yes)
+}
+
+/// `RuntimeDirectory=`, `RuntimeDirectoryMode=` and so on.
+fn folder(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Option<Taken>, String> {
+    const KINDS: [(&str, FolderKind); 5] = [
+        ("RuntimeDirectory", FolderKind::Runtime),
+        ("StateDirectory", FolderKind::State),
+        ("CacheDirectory", FolderKind::Cache),
+        ("LogsDirectory", FolderKind::Logs),
+        ("ConfigurationDirectory", FolderKind::Configuration),
+    ];
+    for (word, kind) in KINDS {
+        match key.strip_prefix(word) {
+            Some("Mode") => {
+                draft.folder_modes.push((kind, value::mode(text)?));
+                return Ok(Some(Taken::Yes));
+            }
+            Some("") => {
+                let words = draft.words(text)?;
+                if words.is_empty() {
+                    draft.exec.folders.retain(|folder| folder.kind != kind);
+                }
+                for word in words {
+                    // Links beside a folder are made by who wants them.
+                    let name = word.split(':').next().unwrap_or_default();
+                    let path = value::path(&format!("/{name}"))?;
+                    let name = path.trim_start_matches('/').to_owned();
+                    if name.is_empty() {
+                        return Err("it names no folder".into());
+                    }
+                    draft.exec.folders.push(Folder { kind, name, mode: 0o755 });
+                }
+                return Ok(Some(Taken::Yes));
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
+}
+
+/// What the written settings come to, all together.
+pub fn settle(draft: &mut Draft<'_>) {
+    for (kind, mode) in std::mem::take(&mut draft.folder_modes) {
+        draft.exec.folders.iter_mut().filter(|folder| folder.kind == kind).for_each(|folder| folder.mode = mode);
+    }
+    if let Some(calls) = &mut draft.exec.seal.calls {
+        calls.errno = draft.call_error;
+    }
+    let input_is_terminal = draft.exec.streams[0] == Stream::Tty;
+    if input_is_terminal {
+        draft.service.tty.get_or_insert_with(|| "/dev/console".into());
+    } else {
+        draft.service.tty = None;
+    }
+    draft.service.output = match (&draft.exec.streams[1], input_is_terminal) {
+        (Stream::Null, _) => Output::Null,
+        (Stream::Tty, _) | (Stream::Default | Stream::Inherit, true) => Output::Tty,
+        _ => Output::Journal,
+    };
+}

@@ -1,0 +1,362 @@
+//! How a command runs on the host (systemd.exec(5)): of PID 1's own helpers, transient services and unit files.
+
+use serde::{Deserialize, Serialize};
+
+/// One command line.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Command {
+    /// The program.
+    pub path: String,
+    /// Its own name first.
+    pub arguments: Vec<String>,
+    /// `-`: a failure is none.
+    #[serde(skip_serializing_if = "is_false")]
+    pub ignore_failure: bool,
+    /// `+`: as root and without a seal.
+    #[serde(skip_serializing_if = "is_false")]
+    pub privileged: bool,
+    /// `!`: as root, with all else.
+    #[serde(skip_serializing_if = "is_false")]
+    pub keep_user: bool,
+    /// `:`: variables are not expanded.
+    #[serde(skip_serializing_if = "is_false")]
+    pub verbatim: bool,
+}
+
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+impl Command {
+    /// A program and its arguments.
+    pub fn of(words: &[String]) -> Self {
+        Self { path: words.first().cloned().unwrap_or_default(), arguments: words.to_vec(), ..Self::default() }
+    }
+
+    /// What is executed: the program, then what follows its own name.
+    pub fn words(&self) -> Vec<String> {
+        [self.path.clone()].into_iter().chain(self.arguments.iter().skip(1).cloned()).collect()
+    }
+}
+
+/// A folder that a service owns, below one of the machine's (`RuntimeDirectory=` and so on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FolderKind {
+    /// /run
+    Runtime,
+    /// /var/lib
+    State,
+    /// /var/cache
+    Cache,
+    /// /var/log
+    Logs,
+    /// /etc
+    Configuration,
+}
+
+/// Kinds of folders: where they are, and the variable that names them.
+pub const FOLDERS: [(FolderKind, &str, &str); 5] = [
+    (FolderKind::Runtime, "/run", "RUNTIME_DIRECTORY"),
+    (FolderKind::State, "/var/lib", "STATE_DIRECTORY"),
+    (FolderKind::Cache, "/var/cache", "CACHE_DIRECTORY"),
+    (FolderKind::Logs, "/var/log", "LOGS_DIRECTORY"),
+    (FolderKind::Configuration, "/etc", "CONFIGURATION_DIRECTORY"),
+];
+
+/// One of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Folder {
+    /// Which kind.
+    pub kind: FolderKind,
+    /// Its name below the kind's place.
+    pub name: String,
+    /// Its mode.
+    pub mode: u32,
+}
+
+/// A standard stream (systemd.exec(5), StandardInput=, StandardOutput=).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stream {
+    /// Input from nowhere; output to the journal.
+    #[default]
+    Default,
+    /// /dev/null.
+    Null,
+    /// The journal.
+    Journal,
+    /// The terminal of `Service::tty`.
+    Tty,
+    /// The connection of a socket that accepts.
+    Socket,
+    /// As the one before it.
+    Inherit,
+    /// A file, read or written from its start.
+    File(String),
+    /// A file that is added to.
+    Append(String),
+    /// A file that is emptied first.
+    Truncate(String),
+    /// This text.
+    Data(String),
+}
+
+/// How commands run on the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Exec {
+    /// User by name or number; root if absent.
+    pub user: Option<String>,
+    /// Group, likewise; the user's own if absent.
+    pub group: Option<String>,
+    /// Further groups, besides those that the user is in.
+    pub groups: Vec<String>,
+    /// A user that is there only as long as the service.
+    pub dynamic_user: bool,
+    /// Variables.
+    pub environment: Vec<(String, String)>,
+    /// Files of variables; those with `true` need not be there.
+    pub environment_files: Vec<(String, bool)>,
+    /// Variables that go.
+    pub unset_environment: Vec<String>,
+    /// Where it begins; `~` is the user's home.
+    pub working_directory: Option<String>,
+    /// It may begin in `/` if that is not there.
+    pub working_directory_optional: bool,
+    /// Permissions that new files do not get.
+    pub umask: Option<u32>,
+    /// nice(2).
+    pub nice: Option<i32>,
+    /// Its likelihood of being killed for lack of memory.
+    pub oom_score_adjust: Option<i32>,
+    /// Limits by OCI's names (`RLIMIT_NOFILE`): soft, hard.
+    pub rlimits: Vec<(String, u64, u64)>,
+    /// Standard input, output, error.
+    pub streams: [Stream; 3],
+    /// The name in the journal; the program's if empty.
+    pub syslog_identifier: String,
+    /// Folders that it owns.
+    pub folders: Vec<Folder>,
+    /// What becomes of its runtime folders when it stops.
+    pub keep_runtime_folders: Keep,
+    /// What it sees and may do.
+    pub seal: HostSeal,
+}
+
+/// How long something is kept.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Keep {
+    /// Until it stops.
+    #[default]
+    No,
+    /// Over restarts.
+    Restart,
+    /// For good.
+    Yes,
+}
+
+/// How much of something a service sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protect {
+    /// All, as it is.
+    #[default]
+    No,
+    /// It is empty, or may not be written to: what "yes" means of this.
+    Yes,
+    /// More of the same: ProtectSystem=full.
+    Full,
+    /// All but what is named: ProtectSystem=strict.
+    Strict,
+    /// It may not be written to.
+    ReadOnly,
+    /// It is an empty one of its own.
+    Tmpfs,
+}
+
+/// What a service on the host sees and may do. Nothing of it is said: all.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct HostSeal {
+    /// The only capabilities that it can have.
+    pub bounding: Option<Vec<String>>,
+    /// Capabilities that it has without being root.
+    pub ambient: Vec<String>,
+    /// It can never gain privileges by executing something.
+    pub no_new_privileges: bool,
+    /// ProtectSystem=.
+    pub system: Protect,
+    /// ProtectHome=.
+    pub home: Protect,
+    /// PrivateTmp=.
+    pub private_tmp: bool,
+    /// PrivateDevices=.
+    pub private_devices: bool,
+    /// PrivateNetwork=.
+    pub private_network: bool,
+    /// PrivateIPC=.
+    pub private_ipc: bool,
+    /// PrivateMounts=.
+    pub private_mounts: bool,
+    /// ProtectHostname=.
+    pub hostname: bool,
+    /// ProtectKernelTunables=.
+    pub kernel_tunables: bool,
+    /// ProtectKernelModules=.
+    pub kernel_modules: bool,
+    /// ProtectKernelLogs=.
+    pub kernel_logs: bool,
+    /// ProtectControlGroups=.
+    pub control_groups: bool,
+    /// ProtectClock=.
+    pub clock: bool,
+    /// ProtectProc=, as an option of proc: `invisible`, `noaccess`, `ptraceable`.
+    pub proc_access: Option<String>,
+    /// ProcSubset=pid.
+    pub proc_only_processes: bool,
+    /// Paths by what is done to them.
+    pub paths: Vec<SealedPath>,
+    /// RestrictNamespaces=: kinds that it may not make or enter, by their bits in clone(2).
+    pub no_namespaces: u64,
+    /// RestrictRealtime=.
+    pub no_realtime: bool,
+    /// RestrictSUIDSGID=.
+    pub no_suid: bool,
+    /// LockPersonality=.
+    pub lock_personality: bool,
+    /// MemoryDenyWriteExecute=.
+    pub no_write_execute: bool,
+    /// RestrictAddressFamilies=.
+    pub families: Option<Families>,
+    /// SystemCallFilter=.
+    pub calls: Option<Calls>,
+}
+
+/// What is done to a path (systemd.exec(5), ReadWritePaths= and so on).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Treatment {
+    /// It may be written to, whatever is around it.
+    Writable,
+    /// It may not.
+    ReadOnly,
+    /// It is not to be seen.
+    Inaccessible,
+    /// Nothing in it may be executed.
+    NoExec,
+    /// What is in it may be executed.
+    Exec,
+    /// The path `source` is bound to it.
+    Bind,
+    /// The same, read-only.
+    BindReadOnly,
+    /// It is an empty one in memory; `source` has options of mount(8).
+    Tmpfs,
+}
+
+/// A path and what is done to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SealedPath {
+    /// What.
+    pub treatment: Treatment,
+    /// Where.
+    pub path: String,
+    /// See [`Treatment::Bind`].
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub source: String,
+    /// It need not be there.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub optional: bool,
+}
+
+/// Families of sockets.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Families {
+    /// Those may be made, and no others; else the other way round.
+    pub allow: bool,
+    /// By number.
+    pub numbers: Vec<u64>,
+}
+
+/// System calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Calls {
+    /// Those may be made, and no others; else the other way round.
+    pub allow: bool,
+    /// By name.
+    pub names: Vec<String>,
+    /// What the others get; the end of the process if absent.
+    pub errno: Option<u32>,
+}
+
+impl HostSeal {
+    /// Whether it needs a view of the files of its own.
+    pub fn has_own_mounts(&self) -> bool {
+        let protected = [self.system, self.home].iter().any(|protect| *protect != Protect::No);
+        let switches = [
+            self.private_tmp,
+            self.private_devices,
+            self.private_mounts,
+            self.kernel_tunables,
+            self.kernel_modules,
+            self.kernel_logs,
+            self.control_groups,
+            self.proc_only_processes,
+            self.proc_access.is_some(),
+            // They follow the network namespace.
+            self.private_network,
+        ];
+        protected || switches.contains(&true) || !self.paths.is_empty()
+    }
+}
+
+/// All capabilities of Linux 6.12, by number.
+pub const CAPABILITIES: [&str; 41] = [
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_DAC_READ_SEARCH",
+    "CAP_FOWNER",
+    "CAP_FSETID",
+    "CAP_KILL",
+    "CAP_SETGID",
+    "CAP_SETUID",
+    "CAP_SETPCAP",
+    "CAP_LINUX_IMMUTABLE",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_NET_BROADCAST",
+    "CAP_NET_ADMIN",
+    "CAP_NET_RAW",
+    "CAP_IPC_LOCK",
+    "CAP_IPC_OWNER",
+    "CAP_SYS_MODULE",
+    "CAP_SYS_RAWIO",
+    "CAP_SYS_CHROOT",
+    "CAP_SYS_PTRACE",
+    "CAP_SYS_PACCT",
+    "CAP_SYS_ADMIN",
+    "CAP_SYS_BOOT",
+    "CAP_SYS_NICE",
+    "CAP_SYS_RESOURCE",
+    "CAP_SYS_TIME",
+    "CAP_SYS_TTY_CONFIG",
+    "CAP_MKNOD",
+    "CAP_LEASE",
+    "CAP_AUDIT_WRITE",
+    "CAP_AUDIT_CONTROL",
+    "CAP_SETFCAP",
+    "CAP_MAC_OVERRIDE",
+    "CAP_MAC_ADMIN",
+    "CAP_SYSLOG",
+    "CAP_WAKE_ALARM",
+    "CAP_BLOCK_SUSPEND",
+    "CAP_AUDIT_READ",
+    "CAP_PERFMON",
+    "CAP_BPF",
+    "CAP_CHECKPOINT_RESTORE",
+];
