@@ -50,7 +50,7 @@ const fn firmware(arch: Arch, package: &'static str) -> Need {
     Need { purpose: Use::Boot(arch), sign: Sign::Firmware(arch), package }
 }
 
-const NEEDS: [Need; 20] = [
+const NEEDS: [Need; 21] = [
     program(Use::Build, "cc", "gcc"),
     file(Use::Build, &["/usr/include/stdlib.h"], "libc6-dev"),
     file(
@@ -77,6 +77,7 @@ const NEEDS: [Need; 20] = [
     program(Use::Boot(Arch::X86_64), "mcopy", "mtools"),
     program(Use::Boot(Arch::Aarch64), "mcopy", "mtools"),
     program(Use::Boot(Arch::X86_64), "ssh", "openssh-client"),
+    program(Use::Check, "cpio", "cpio"),
     program(Use::Check, "sgdisk", "gdisk"),
     program(Use::Check, "fsck.vfat", "dosfstools"),
     program(Use::Check, "e2fsck", "e2fsprogs"),
