@@ -220,7 +220,16 @@ impl Machine {
         }
     }
 
-    fn refresh(&mut self, id: UnitId, unit: Unit) {
+    fn refresh(&mut self, id: UnitId, mut unit: Unit) {
+        if !self.core.active(id).is_down() {
+            // What runs has to be stopped as it was started: by its commands if its file says nothing any more, and in the
+            // group that it is in.
+            let old = &self.core.graph[id].unit;
+            if unit.source.load != Load::Loaded {
+                unit = Unit { source: unit.source, ..old.clone() };
+            }
+            unit.slice.clone_from(&old.slice);
+        }
         if self.core.graph[id].unit == unit {
             return;
         }
