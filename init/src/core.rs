@@ -4,7 +4,8 @@
 //! carries them out reports back. Inside, everything that follows from an event goes through one work queue and
 //! nothing calls itself. A unit has a current state ([`state::Sub`]) and, while it has a job, a desired one.
 //!
-//! - `state`: names of states, results; `service`: the table of a service's life; `perform`: what its steps do.
+//! - `state`: names of states, results; `service`: the table of a service's life; `perform`: what its steps do; `stage`:
+//!   the commands around its main one.
 //! - `graph`: units and edges; `transaction`: what a request means; `job`: whose turn it is; `work`: jobs to their end.
 //! - `run`: the changing part of a unit; `restart`: when and how soon to start again; `notice`: what services say.
 //! - `scope`: groups of others' processes; `collect`: units that come and go.
@@ -20,6 +21,7 @@ pub mod restart;
 pub mod run;
 mod scope;
 pub mod service;
+mod stage;
 pub mod state;
 mod transaction;
 mod trigger;
@@ -36,7 +38,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ashlar_config::systemd::calendar::{Utc, Zone};
-use ashlar_config::unit::{Body, Command, Commands, Service, Unit};
+use ashlar_config::unit::{Body, Service, Unit};
 use ashlar_control::message::Shutdown;
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +48,8 @@ use job::{JobResult, Queue};
 pub use notice::Sender;
 use run::{ALARMS, Alarm, Run};
 use service::Event;
-use state::{ActiveState, Exit, Outcome, Sub};
+pub use stage::Stage;
+use state::{ActiveState, Exit, Outcome};
 
 /// The time of an event, in microseconds.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,67 +59,6 @@ pub struct Now {
     pub monotonic: u64,
     /// Since the epoch.
     pub real: u64,
-}
-
-/// A list of commands of a service, by the point of its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Whether it is started at all.
-    Condition,
-    /// Before the main one.
-    Pre,
-    /// Behind it.
-    Post,
-    /// To read its configuration again.
-    Reload,
-    /// To end.
-    Stop,
-    /// When it has ended.
-    StopPost,
-}
-
-impl Stage {
-    /// Its commands.
-    pub fn of(self, commands: &Commands) -> &[Command] {
-        match self {
-            Self::Condition => &commands.condition,
-            Self::Pre => &commands.start_pre,
-            Self::Post => &commands.start_post,
-            Self::Reload => &commands.reload,
-            Self::Stop => &commands.stop,
-            Self::StopPost => &commands.stop_post,
-        }
-    }
-
-    /// The state in which they run.
-    fn state(self) -> Sub {
-        match self {
-            Self::Condition => Sub::Condition,
-            Self::Pre => Sub::StartPre,
-            Self::Post => Sub::StartPost,
-            Self::Reload => Sub::Reload,
-            Self::Stop => Sub::Stop,
-            Self::StopPost => Sub::StopPost,
-        }
-    }
-
-    /// Whose commands run in a state.
-    fn in_state(sub: Sub) -> Option<Self> {
-        let all = [Self::Condition, Self::Pre, Self::Post, Self::Reload, Self::Stop, Self::StopPost];
-        all.into_iter().find(|stage| stage.state() == sub)
-    }
-
-    /// What it is called when something is wrong with it.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Condition => "condition",
-            Self::Pre => "start-pre",
-            Self::Post => "start-post",
-            Self::Reload => "reload",
-            Self::Stop => "stop",
-            Self::StopPost => "stop-post",
-        }
-    }
 }
 
 /// What a process of a unit is for.

@@ -56,6 +56,7 @@ fn service(line: &str) -> Service {
         remain_after_exit: value(line, "remain").is_some(),
         watchdog: value(line, "watchdog").map(|v| Span(v.parse().unwrap())),
         kill_mode: parsed::<KillMode>(line, "kill"),
+        send_sighup: value(line, "hangup").is_some(),
         oom_policy: parsed::<OomPolicy>(line, "oom"),
         start_limit_burst: value(line, "burst").map_or(5, |v| v.parse().unwrap()),
         ..Supervision::default()

@@ -142,31 +142,6 @@ impl Core {
         }
     }
 
-    fn control_ended(&mut self, unit: UnitId, stage: Stage, number: usize, exit: Exit) {
-        self.run_mut(unit).control = 0;
-        let command = self.service(unit).and_then(|s| stage.of(&s.commands).get(number));
-        let ignored = command.is_some_and(|command| command.ignore_failure);
-        let clean = exit == Exit::Code(0) || ignored;
-        let event = match (stage, exit) {
-            _ if clean => Event::ControlDone,
-            // It says that the service is not to be started, which is no failure.
-            (Stage::Condition, Exit::Code(1..=254)) => {
-                self.run_mut(unit).blame(Outcome::ExecCondition, || "its condition does not hold".into());
-                Event::Unmet
-            }
-            (Stage::Reload, _) => {
-                self.log(3, unit, format!("reload command ended with {exit}"));
-                Event::ControlFailed
-            }
-            _ => {
-                let name = stage.name();
-                self.run_mut(unit).blame(restart::outcome_of(exit), || format!("{name} command ended with {exit}"));
-                Event::ControlFailed
-            }
-        };
-        self.work.push_back(Work::Happen(unit, event));
-    }
-
     fn main_ended(&mut self, unit: UnitId, exit: Exit) {
         let now = self.now();
         let Some(service) = self.service(unit) else { return };
@@ -231,14 +206,6 @@ impl Core {
         self.work.push_back(Work::Happen(unit, Event::Timeout));
     }
 
-    fn kill_control(&mut self, unit: UnitId) {
-        let pid = std::mem::take(&mut self.run_mut(unit).control);
-        if pid != 0 {
-            self.processes.remove(&pid);
-            self.actions.push(Action::KillProcess { pid });
-        }
-    }
-
     /// Asks the table and does what it says.
     pub(super) fn perform(&mut self, unit: UnitId, event: Event) {
         let Some(service) = self.service(unit) else { return };
@@ -277,17 +244,17 @@ impl Core {
     }
 
     /// Changes the state; whatever alarm the old one had set is void.
-    fn enter(&mut self, unit: UnitId, sub: Sub) {
+    pub(super) fn enter(&mut self, unit: UnitId, sub: Sub) {
         self.set_alarm(unit, Alarm::State, 0);
         self.move_to(unit, sub);
     }
 
-    fn arm_start(&mut self, unit: UnitId, from: u64) {
+    pub(super) fn arm_start(&mut self, unit: UnitId, from: u64) {
         let span = self.service(unit).map_or(u64::MAX, |s| s.supervision.timeout_start.0);
         self.set_alarm(unit, Alarm::State, from.saturating_add(span));
     }
 
-    fn enter_stop(&mut self, unit: UnitId, sub: Sub) {
+    pub(super) fn enter_stop(&mut self, unit: UnitId, sub: Sub) {
         self.enter(unit, sub);
         self.set_alarm(unit, Alarm::Watchdog, 0);
         self.set_alarm(unit, Alarm::Health, 0);
@@ -336,100 +303,6 @@ impl Core {
         }
     }
 
-    /// Begins with the commands of a stage, if it has any.
-    fn begin_stage(&mut self, unit: UnitId, stage: Stage) -> bool {
-        if self.service(unit).is_none_or(|s| stage.of(&s.commands).is_empty()) {
-            return false;
-        }
-        self.run_mut(unit).next = 0;
-        match stage {
-            Stage::Stop | Stage::StopPost => self.enter_stop(unit, stage.state()),
-            _ => {
-                self.enter(unit, stage.state());
-                self.arm_start(unit, self.run(unit).began);
-            }
-        }
-        self.next_command(unit, stage)
-    }
-
-    /// Starts the next command of a stage; says whether there was one.
-    fn next_command(&mut self, unit: UnitId, stage: Stage) -> bool {
-        let count = self.service(unit).map_or(0, |s| stage.of(&s.commands).len());
-        let next = self.run(unit).next;
-        if next >= count {
-            return false;
-        }
-        self.run_mut(unit).next += 1;
-        self.actions.push(Action::Spawn { unit, role: Role::Control(stage, next) });
-        true
-    }
-
-    fn proceed(&mut self, unit: UnitId, mode: KillMode) {
-        let sub = self.run(unit).sub;
-        let Some(stage) = Stage::in_state(sub) else { return };
-        if self.next_command(unit, stage) {
-            return;
-        }
-        match stage {
-            Stage::Condition if self.begin_stage(unit, Stage::Pre) => {}
-            Stage::Condition | Stage::Pre => self.start_main(unit),
-            Stage::Post => self.posted(unit, mode),
-            Stage::Reload => self.back_to_running(unit),
-            Stage::Stop => self.terminate(unit, mode),
-            Stage::StopPost => self.clear(unit, mode),
-        }
-    }
-
-    fn start_main(&mut self, unit: UnitId) {
-        let began = self.run(unit).began;
-        self.run_mut(unit).next = 1;
-        self.enter(unit, Sub::Start);
-        self.arm_start(unit, began);
-        // A oneshot may have nothing but what stops it.
-        let none = self.service(unit).is_some_and(|s| s.host.is_some() && s.commands.start.is_empty());
-        match none {
-            true => self.work.push_back(Work::Happen(unit, Event::MainDone)),
-            false => self.actions.push(Action::Spawn { unit, role: Role::Main }),
-        }
-    }
-
-    /// A main process ended well.
-    fn ended(&mut self, unit: UnitId, mode: KillMode) {
-        let Some(service) = self.service(unit) else { return };
-        let (commands, remains) = (service.commands.start.len(), service.supervision.remain_after_exit);
-        let (sub, next) = (self.run(unit).sub, self.run(unit).next);
-        if sub == Sub::Start && next < commands {
-            self.run_mut(unit).next += 1;
-            return self.actions.push(Action::Spawn { unit, role: Role::Main });
-        }
-        if sub == Sub::Start && self.begin_stage(unit, Stage::Post) {
-            return;
-        }
-        match remains {
-            true => self.up(unit, Sub::Exited),
-            false => self.leave(unit, mode),
-        }
-    }
-
-    /// The commands behind the main one are through.
-    fn posted(&mut self, unit: UnitId, mode: KillMode) {
-        let Some(service) = self.service(unit) else { return };
-        let forked = service.service_type == ServiceType::Forking;
-        let remains = service.supervision.remain_after_exit;
-        match self.run(unit).main == 0 && !forked {
-            true if remains => self.up(unit, Sub::Exited),
-            true => self.leave(unit, mode),
-            false => self.up(unit, Sub::Running),
-        }
-    }
-
-    /// It ran and ended: its stop command, then what is left.
-    fn leave(&mut self, unit: UnitId, mode: KillMode) {
-        if !self.begin_stage(unit, Stage::Stop) {
-            self.clear(unit, mode);
-        }
-    }
-
     fn skip(&mut self, unit: UnitId) {
         self.run_mut(unit).reason = "its condition does not hold".into();
         // A command may have asked for it, in a group of the unit's.
@@ -439,7 +312,7 @@ impl Core {
         self.enter(unit, Sub::Dead);
     }
 
-    fn up(&mut self, unit: UnitId, sub: Sub) {
+    pub(super) fn up(&mut self, unit: UnitId, sub: Sub) {
         let now = self.now();
         if self.active(unit) == ActiveState::Activating {
             let run = self.run_mut(unit);
@@ -462,7 +335,7 @@ impl Core {
         }
     }
 
-    fn back_to_running(&mut self, unit: UnitId) {
+    pub(super) fn back_to_running(&mut self, unit: UnitId) {
         self.enter(unit, Sub::Running);
         self.limit_life(unit);
     }
@@ -502,7 +375,7 @@ impl Core {
         self.back_to_running(unit);
     }
 
-    fn clear(&mut self, unit: UnitId, mode: KillMode) {
+    pub(super) fn clear(&mut self, unit: UnitId, mode: KillMode) {
         if mode == KillMode::Mixed {
             return self.kill(unit, Sub::FinalSigkill, mode);
         }
@@ -514,12 +387,16 @@ impl Core {
         }
     }
 
-    fn terminate(&mut self, unit: UnitId, mode: KillMode) {
+    pub(super) fn terminate(&mut self, unit: UnitId, mode: KillMode) {
         let signal = self.kill_signal(unit);
         self.enter_stop(unit, Sub::StopSigterm);
-        match mode {
-            KillMode::None => self.work.push_back(Work::Happen(unit, Event::Empty)),
-            _ => self.actions.push(Action::Terminate { unit, signal, all: mode == KillMode::ControlGroup }),
+        if mode == KillMode::None {
+            return self.work.push_back(Work::Happen(unit, Event::Empty));
+        }
+        // Shells that are asked to end by SIGTERM look away; a terminal that hangs up they take seriously.
+        let also = self.service(unit).filter(|s| s.supervision.send_sighup).map(|_| SIGHUP);
+        for signal in [Some(signal), also].into_iter().flatten() {
+            self.actions.push(Action::Terminate { unit, signal, all: mode == KillMode::ControlGroup });
         }
     }
 

@@ -6,7 +6,7 @@
 use ashlar_control::message::{JobKind, JobMode, Shutdown};
 
 use super::fixture::any;
-use super::state::Exit;
+use super::state::{Exit, Sub};
 use super::*;
 use crate::notify;
 
@@ -260,6 +260,14 @@ fn stopping() {
         ],
         "a.service dead",
     );
+}
+
+#[test]
+fn a_hangup_follows_the_stop_signal() {
+    let mut play = Play::new(&["a.service type=simple hangup"]);
+    play.word("start a");
+    play.word("stop a");
+    assert!(play.lines.ends_with(&["terminate a.service 15 true".into(), "terminate a.service 1 true".into()]));
 }
 
 #[test]
