@@ -28,8 +28,18 @@ pub fn check(sources: &[UnitSource], bundles: &[Bundle], known: &BTreeSet<String
     }
     for source in sources {
         let named = &source.written.dependencies;
-        let hard = [&named.requires, &named.binds_to];
-        let soft = [&named.wants, &named.part_of, &named.conflicts, &named.after, &named.before];
+        let hard = [&named.requires, &named.requisite, &named.binds_to];
+        let soft = [
+            &named.wants,
+            &named.part_of,
+            &named.conflicts,
+            &named.after,
+            &named.before,
+            &named.on_failure,
+            &named.on_success,
+            &named.propagates_reload_to,
+            &named.propagates_stop_to,
+        ];
         let is_there = |name: &str| owners.contains_key(name) || BUILTIN.contains(&name);
         let unknown = hard.into_iter().flatten().find(|name| !is_there(name));
         let soft = soft.into_iter().flatten().chain(source.written.wanted_by.iter().flatten());

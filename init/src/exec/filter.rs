@@ -12,6 +12,8 @@ const NOT_PERMITTED: u32 = 1;
 const NO_SUCH_FAMILY: u32 = 97;
 /// Bits of mode_t that give a user's or a group's rights.
 const SET_ID: [u64; 2] = [0o4000, 0o2000];
+/// O_CREAT
+const CREATE: u64 = 0o100;
 
 /// Whether any call is forbidden.
 pub fn is_needed(seal: &HostSeal) -> bool {
@@ -52,11 +54,11 @@ pub fn write(seal: &HostSeal) -> Option<Box<RawValue>> {
     }
     if seal.no_suid {
         for bit in SET_ID {
-            forbid(&["chmod", "fchmod", "mkdir", "creat"], json!([masked(1, bit, bit)]));
-            forbid(&["fchmodat", "mkdirat", "mknod", "fchmodat2"], json!([masked(2, bit, bit)]));
-            forbid(&["openat"], json!([masked(3, bit, bit)]));
-            forbid(&["open"], json!([masked(2, bit, bit)]));
-            forbid(&["mknodat"], json!([masked(2, bit, bit)]));
+            forbid(&["chmod", "fchmod", "mkdir", "mknod", "creat"], json!([masked(1, bit, bit)]));
+            forbid(&["fchmodat", "fchmodat2", "mkdirat", "mknodat"], json!([masked(2, bit, bit)]));
+            // A mode is only given where a file may be made.
+            forbid(&["open"], json!([masked(1, CREATE, CREATE), masked(2, bit, bit)]));
+            forbid(&["openat"], json!([masked(2, CREATE, CREATE), masked(3, bit, bit)]));
         }
     }
     if seal.lock_personality {

@@ -47,7 +47,6 @@ pub static CONTEXT: &[Property<UnitView>] = &[
             _ if service(unit).tty.is_some() => "tty",
             Stream::Data(_) => "data",
             Stream::File(_) => "file",
-            Stream::Socket => "socket",
             _ => "null",
         })
     }),
@@ -165,7 +164,6 @@ fn stream(unit: &UnitView, place: usize, own: &str) -> String {
         Stream::Null => "null".to_owned(),
         Stream::Journal => "journal".to_owned(),
         Stream::Tty => "tty".to_owned(),
-        Stream::Socket => "socket".to_owned(),
         Stream::Inherit => "inherit".to_owned(),
         Stream::File(path) => format!("file:{path}"),
         Stream::Append(path) => format!("append:{path}"),

@@ -32,7 +32,6 @@ pub struct SocketDraft {
     listen: Vec<Socket>,
     options: Socket,
     service: String,
-    accepts: bool,
 }
 
 /// A unit that is being read.
@@ -146,6 +145,7 @@ pub fn take(draft: &mut Draft<'_>, section: &str, key: &str, text: &str) -> Resu
     let kind = super::kind_of(&draft.unit.name).to_owned();
     let own = format!("{}{}", kind[..1].to_uppercase(), &kind[1..]);
     match section {
+        _ if is_as_it_is(key, text) => Ok(Taken::Yes),
         "Unit" => unit::take(draft, key, text),
         "Install" => Ok(Taken::Yes),
         // For others than the manager.
@@ -154,6 +154,52 @@ pub fn take(draft: &mut Draft<'_>, section: &str, key: &str, text: &str) -> Resu
         other if other == own => take_own(draft, &kind, key, text),
         _ => Ok(Taken::Unknown),
     }
+}
+
+/// Settings with the only value that they have here: what is done anyway. With any other value they are not supported.
+const AS_IT_IS: [(&str, &str); 36] = [
+    ("Accept", "no"),
+    ("ExitType", "main"),
+    ("FailureAction", "none"),
+    ("FinalKillSignal", "SIGKILL"),
+    ("FixedRandomDelay", "yes"),
+    ("FlushPending", "no"),
+    ("ForceUnmount", "no"),
+    ("GuessMainPID", "yes"),
+    ("IgnoreOnIsolate", "no"),
+    ("IgnoreSIGPIPE", "no"),
+    ("JobTimeoutAction", "none"),
+    ("JobTimeoutSec", "infinity"),
+    ("KeyringMode", "private"),
+    ("LogLevelMax", "debug"),
+    ("OnClockChange", "no"),
+    ("OnFailureJobMode", "replace"),
+    ("OnSuccessJobMode", "fail"),
+    ("OnTimezoneChange", "no"),
+    ("ReadWriteOnly", "no"),
+    ("RemainAfterElapse", "yes"),
+    ("RemoveIPC", "no"),
+    ("RemoveOnStop", "yes"),
+    ("RestartMode", "normal"),
+    ("RestartSteps", "0"),
+    ("SendSIGKILL", "yes"),
+    ("SloppyOptions", "no"),
+    ("StartLimitAction", "none"),
+    ("StopWhenUnneeded", "no"),
+    ("SuccessAction", "none"),
+    ("SurviveFinalKillSignal", "no"),
+    ("SyslogFacility", "daemon"),
+    ("SyslogLevel", "info"),
+    ("SyslogLevelPrefix", "yes"),
+    ("TimeoutStopFailureMode", "terminate"),
+    ("WakeSystem", "no"),
+    ("WatchdogSignal", "SIGABRT"),
+];
+
+fn is_as_it_is(key: &str, text: &str) -> bool {
+    let known = AS_IT_IS.iter().find(|(known, _)| *known == key);
+    let same = |own: &str| own == text || value::boolean(own).is_ok_and(|own| value::boolean(text) == Ok(own));
+    known.is_some_and(|(_, own)| same(own))
 }
 
 fn take_own(draft: &mut Draft<'_>, kind: &str, key: &str, text: &str) -> Result<Taken, String> {
@@ -185,7 +231,8 @@ fn take_own(draft: &mut Draft<'_>, kind: &str, key: &str, text: &str) -> Result<
 
 /// Whether a directive keeps its unit from doing something: one that is not understood must not be passed over.
 pub fn guards(key: &str) -> bool {
-    const NAMED: [&str; 20] = [
+    const NAMED: [&str; 21] = [
+        "Accept",
         "User",
         "Group",
         "DynamicUser",
@@ -229,6 +276,12 @@ fn put_span(place: &mut Option<Span>, text: &str) -> Result<Taken, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_done_anyway() {
+        assert!(is_as_it_is("SendSIGKILL", "true") && is_as_it_is("ExitType", "main"));
+        assert!(!is_as_it_is("SendSIGKILL", "no") && !is_as_it_is("ExitType", "cgroup") && !is_as_it_is("Nice", "no"));
+    }
 
     #[test]
     fn what_guards() {

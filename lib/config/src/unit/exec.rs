@@ -89,8 +89,6 @@ pub enum Stream {
     Journal,
     /// The terminal of `Service::tty`.
     Tty,
-    /// The connection of a socket that accepts.
-    Socket,
     /// As the one before it.
     Inherit,
     /// A file, read or written from its start.

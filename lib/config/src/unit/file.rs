@@ -521,14 +521,6 @@ pub struct Socket {
     pub receive_buffer: Option<Size>,
     /// Start the service at once rather than with the first connection.
     pub eager: bool,
-    /// Length of the queue of connections.
-    pub backlog: Option<u32>,
-    /// SO_REUSEPORT.
-    pub reuse_port: bool,
-    /// IP_FREEBIND: the address need not be there yet.
-    pub free_bind: bool,
-    /// Leave the path when the socket is closed.
-    pub keep: bool,
 }
 
 /// When a service is started by the clock.

@@ -1,9 +1,10 @@
 //! From one written file to the units that it describes.
 
 use super::exec::Command;
-use super::file::{Dependencies, UnitFile, UserNamespace};
+use super::file::{Dependencies, ServiceType, UnitFile, UserNamespace};
 use super::resolved::{Body, Commands, Condition, Service, Unit};
 use crate::Error;
+use crate::systemd::calendar::Calendar;
 
 /// What the builder knows and the file does not.
 #[derive(Debug, Clone, Copy)]
@@ -128,6 +129,12 @@ fn check(file: &str, written: &UnitFile) -> Result<(), Error> {
     if written.seal.user_namespace == UserNamespace::Identity && written.user == "root" {
         return refuse("`user-namespace = \"identity\"` needs a `user` that is not root".into());
     }
+    if matches!(written.service_type, ServiceType::Forking | ServiceType::Dbus) {
+        return refuse("`type` forking and dbus are for unit files of a machine: use notify or exec".into());
+    }
+    for text in written.timer.iter().flat_map(|timer| &timer.on_calendar) {
+        Calendar::parse(text).map_err(|reason| Error::whole(file, format!("`on-calendar`: {reason}")))?;
+    }
     for socket in &written.sockets {
         let kinds = [
             &socket.listen_stream,
@@ -176,6 +183,8 @@ mod tests {
         check("command=['/a']\nhost-root='y'", "drop it");
         check("command=['/a']\nuser-namespace='identity'", "not root");
         check("command=['/a']\n[[sockets]]\nname='x'", "exactly one");
+        check("command=['/a']\ntype='dbus'", "use notify or exec");
+        check("command=['/a']\n[timer]\non-calendar=['noon']", "`on-calendar`: `noon` is no calendar expression");
     }
 
     #[test]

@@ -230,10 +230,6 @@ pub struct Watched {
     pub paths: Vec<(String, String)>,
     /// Make folders that are not there, with this mode.
     pub make_directory: Option<u32>,
-    /// At most this many starts within `limit_interval`.
-    pub limit_burst: Option<u32>,
-    /// See `limit_burst`.
-    pub limit_interval: Option<Span>,
 }
 
 /// A file system that is mounted (systemd.mount(5)).

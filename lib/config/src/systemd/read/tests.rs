@@ -81,6 +81,11 @@ fn units_that_cannot_be_loaded_say_why() {
         "[Service]\nExecStart=/bin/x\nProtectSystem=maybe",
         "a.service:3: ProtectSystem=maybe: `maybe` is neither yes nor no",
     );
+    check(
+        "a.socket",
+        "[Socket]\nListenStream=1\nAccept=yes",
+        "a.socket:3: Accept=yes: it is not supported: the service has to accept connections itself",
+    );
     check("a.timer", "[Timer]\nUnit=b.service", "Timer unit lacks value setting.");
     check("a.path", "[Path]\nUnit=b.service", "Path unit lacks path setting.");
     check(
@@ -92,14 +97,15 @@ fn units_that_cannot_be_loaded_say_why() {
 
 #[test]
 fn what_is_not_understood_is_told() {
-    let (unit, ..) = service("[Service]\nExecStart=/bin/x\nRestart=maybe\nFancyNewThing=1\nnonsense\n[Odd]\nA=1");
+    let (unit, ..) =
+        service("[Service]\nExecStart=/bin/x\nRestart=maybe\nFancyNewThing=1\nnonsense\nSendSIGKILL=yes\n[Odd]\nA=1");
     assert_eq!(
         unit.source.problems,
         [
             "a.service:5: this is neither a section nor an assignment",
             "a.service:3: Restart=: `maybe` is not one of its words: ignored",
             "a.service:4: FancyNewThing= in section [Service] is not supported",
-            "a.service:7: A= in section [Odd] is not supported",
+            "a.service:8: A= in section [Odd] is not supported",
         ]
     );
 }

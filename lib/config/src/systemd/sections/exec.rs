@@ -88,29 +88,6 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
                 _ => Keep::No,
             };
         }
-        // What becomes of IPC objects, of what a terminal shows, and of lines' priorities; schedulers that the rest of
-        // the machine shares.
-        "RemoveIPC"
-        | "TTYReset"
-        | "TTYVHangup"
-        | "TTYVTDisallocate"
-        | "SyslogLevel"
-        | "SyslogFacility"
-        | "SyslogLevelPrefix"
-        | "LogRateLimitIntervalSec"
-        | "LogRateLimitBurst"
-        | "LogLevelMax"
-        | "LogExtraFields"
-        | "IgnoreSIGPIPE"
-        | "KeyringMode"
-        | "SystemCallLog"
-        | "MountFlags"
-        | "UtmpIdentifier"
-        | "UtmpMode"
-        | "TimerSlackNSec"
-        | "CoredumpFilter"
-        | "MountAPIVFS"
-        | "TimeoutCleanSec" => {}
         _ => return environment(draft, key, text),
     }
     Ok(Taken::Yes)
@@ -152,12 +129,11 @@ fn stream(draft: &Draft<'_>, text: &str) -> Result<Stream, String> {
         "" => Stream::Default,
         "null" => Stream::Null,
         "inherit" => Stream::Inherit,
-        "socket" => Stream::Socket,
         "data" => match &draft.exec.streams[0] {
             data @ Stream::Data(_) => data.clone(),
             _ => Stream::Data(String::new()),
         },
-        "journal" | "kmsg" | "syslog" | "journal+console" | "kmsg+console" | "syslog+console" => Stream::Journal,
+        "journal" | "syslog" => Stream::Journal,
         "tty" | "tty-force" | "tty-fail" => Stream::Tty,
         text => {
             let (kind, path) =

@@ -70,9 +70,6 @@ impl Draft<'_> {
         if draft.listen.is_empty() {
             return Err("Unit has no Listen setting (ListenStream=, ListenDatagram=, ListenFIFO=, ...).".into());
         }
-        if draft.accepts {
-            return Err("Accept=yes is not supported: the service has to accept connections itself.".into());
-        }
         if !self.in_container {
             for socket in &mut draft.listen {
                 let named = std::mem::take(socket);

@@ -24,10 +24,11 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
         "DelegateSubgroup" => {
             draft.service.delegate_subgroup = Some(draft.expand(text)?).filter(|name| !name.is_empty());
         }
+        "CPUQuota" if text.is_empty() => draft.limits.set("CPUQuotaPerSecUSec", u64::MAX),
         "CPUQuota" => {
             let share = text.strip_suffix('%').ok_or("write a share in percent, like 50%")?;
             let share: f64 = value::number(share.trim())?;
-            draft.limits.set("CPUQuotaPerSecUSec", if text.is_empty() { u64::MAX } else { (share * 10_000.0) as u64 });
+            draft.limits.set("CPUQuotaPerSecUSec", (share * 10_000.0) as u64);
         }
         "CPUQuotaPeriodSec" => draft.limits.set("CPUQuotaPeriodUSec", value::span(text)?.0),
         "CPUWeight" | "StartupCPUWeight" if text == "idle" => draft.limits.set(key, 0),

@@ -221,6 +221,9 @@ fn binds(draft: &mut Draft<'_>, treatment: Treatment, text: &str) -> Result<Take
             Treatment::Tmpfs => (second.unwrap_or_default().to_owned(), value::path(first)?),
             _ => (value::path(first)?, value::path(second.filter(|path| !path.is_empty()).unwrap_or(first))?),
         };
+        if path == "/" {
+            return Err("another root is not supported".into());
+        }
         draft.exec.seal.paths.push(SealedPath { treatment, path, source, optional });
     }
     Ok(Taken::Yes)

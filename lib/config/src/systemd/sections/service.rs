@@ -22,7 +22,6 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             supervision.restart_delay_max = supervision.restart_delay;
         }
         "RestartMaxDelaySec" => return put(&mut supervision.restart_delay_max, value::span(text)),
-        "RestartSteps" | "RestartMode" | "ExitType" | "GuessMainPID" | "RootDirectoryStartOnly" => {}
         "TimeoutStartSec" => {
             draft.timeout_is_set = true;
             return put(&mut supervision.timeout_start, value::timeout(text));
@@ -33,7 +32,6 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             draft.timeout_is_set = true;
             (supervision.timeout_start, supervision.timeout_stop) = (span, span);
         }
-        "TimeoutAbortSec" | "TimeoutStartFailureMode" | "TimeoutStopFailureMode" => {}
         "RuntimeMaxSec" => return put_span(&mut supervision.runtime_max, text),
         "WatchdogSec" => return put_span(&mut supervision.watchdog, text),
         "RemainAfterExit" => return put(&mut supervision.remain_after_exit, value::boolean(text)),
@@ -88,8 +86,6 @@ pub fn kill(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             let send = value::boolean(text)?;
             (supervision.send_sighup, scope.send_sighup) = (send, send);
         }
-        // What does not end when it is asked is killed always, and by SIGKILL.
-        "SendSIGKILL" | "FinalKillSignal" | "RestartKillSignal" | "WatchdogSignal" => {}
         _ => return Ok(Taken::Unknown),
     }
     Ok(Taken::Yes)

@@ -12,7 +12,10 @@ pub fn socket(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Str
     let text = &draft.expand(text)?;
     let options = &mut draft.socket.options;
     match key {
-        "Accept" => return put(&mut draft.socket.accepts, value::boolean(text)),
+        // Whoever is not asked to accept would find a connection where it expects a socket.
+        "Accept" => {
+            return Err("it is not supported: the service has to accept connections itself".into());
+        }
         "Service" => draft.socket.service.clone_from(text),
         "FileDescriptorName" => options.name = Some(text.clone()),
         "SocketMode" => {
@@ -26,34 +29,8 @@ pub fn socket(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Str
         "PassSecurity" => return put(&mut options.pass_security, value::boolean(text)),
         "Timestamping" => options.timestamping = !["off", ""].contains(&text.as_str()),
         "ReceiveBuffer" => options.receive_buffer = Some(Size(value::size(text)?)),
-        "Backlog" => return put(&mut options.backlog, value::number(text).map(Some)),
-        "ReusePort" => return put(&mut options.reuse_port, value::boolean(text)),
-        "FreeBind" => return put(&mut options.free_bind, value::boolean(text)),
-        "RemoveOnStop" => return put(&mut options.keep, value::boolean(text).map(|remove| !remove)),
-        // Folders are made as needed; the rest changes how the kernel passes bytes on, and not which.
-        "DirectoryMode"
-        | "SendBuffer"
-        | "KeepAlive"
-        | "KeepAliveTimeSec"
-        | "KeepAliveIntervalSec"
-        | "KeepAliveProbes"
-        | "NoDelay"
-        | "Priority"
-        | "DeferAcceptSec"
-        | "IPTOS"
-        | "IPTTL"
-        | "Mark"
-        | "PipeSize"
-        | "TCPCongestion"
-        | "TimeoutSec"
-        | "TriggerLimitIntervalSec"
-        | "TriggerLimitBurst"
-        | "MaxConnections"
-        | "PollLimitIntervalSec"
-        | "PollLimitBurst"
-        | "FlushPending"
-        | "Writable"
-        | "PassPacketInfo" => {}
+        // Folders are made with it as needed.
+        "DirectoryMode" => drop(value::mode(text)?),
         _ => return super::service::kill(draft, key, text),
     }
     Ok(Taken::Yes)
@@ -84,9 +61,8 @@ pub fn timer(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Stri
         "Unit" => draft.timer_unit = unit_name(draft, text)?,
         "RandomizedDelaySec" => return put_span(&mut draft.timer.randomized_delay, text),
         "Persistent" => return put(&mut draft.timer.persistent, value::boolean(text)),
-        // Nothing is put off to save a waking; one that has elapsed stays.
+        // Nothing is put off to save a waking.
         "AccuracySec" => drop(value::span(text)?),
-        "RemainAfterElapse" | "FixedRandomDelay" | "DeferReactivation" => drop(value::boolean(text)?),
         _ => return Ok(Taken::Unknown),
     }
     Ok(Taken::Yes)
@@ -142,8 +118,6 @@ pub fn path(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             let mode = value::mode(text)?;
             draft.watched.make_directory = draft.watched.make_directory.map(|_| mode);
         }
-        "TriggerLimitIntervalSec" => draft.watched.limit_interval = Some(value::span(text)?),
-        "TriggerLimitBurst" => draft.watched.limit_burst = Some(value::number(text)?),
         _ => return Ok(Taken::Unknown),
     }
     Ok(Taken::Yes)
@@ -157,8 +131,7 @@ pub fn mount(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Stri
         "Options" => draft.mount.options = draft.expand(text)?,
         "DirectoryMode" => draft.mount.directory_mode = Some(value::mode(text)?),
         "TimeoutSec" => draft.mount.timeout = Some(value::timeout(text)?),
-        "LazyUnmount" | "ForceUnmount" => draft.mount.lazy |= value::boolean(text)?,
-        "SloppyOptions" | "ReadWriteOnly" => drop(value::boolean(text)?),
+        "LazyUnmount" => draft.mount.lazy = value::boolean(text)?,
         _ => return super::service::kill(draft, key, text),
     }
     Ok(Taken::Yes)

@@ -31,9 +31,6 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             return put(&mut draft.service.supervision.start_limit_interval, value::span(text));
         }
         "StartLimitBurst" => return put(&mut draft.service.supervision.start_limit_burst, value::number(text)),
-        // A unit that nobody needs is stopped by who started it; isolation is for targets.
-        "IgnoreOnIsolate" | "SurviveFinalKillSignal" => drop(value::boolean(text)?),
-        "OnFailureJobMode" | "OnSuccessJobMode" => {}
         other => return depend(draft, other, text),
     }
     Ok(Taken::Yes)
