@@ -143,6 +143,8 @@ pub struct Core {
     changed_jobs: BTreeSet<u32>,
     /// Transient units that went down, or lost a job or a holder, since somebody looked.
     transient: BTreeSet<UnitId>,
+    /// Units that were read from a file because somebody asked for them, and when.
+    looked_at: BTreeMap<UnitId, u64>,
     started_up: bool,
     seed: u64,
     /// Local time.
@@ -166,6 +168,7 @@ impl Core {
             changed: BTreeSet::new(),
             changed_jobs: BTreeSet::new(),
             transient: BTreeSet::new(),
+            looked_at: BTreeMap::new(),
             started_up: false,
             seed,
             zone: &Utc,

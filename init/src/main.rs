@@ -22,6 +22,7 @@ mod notify;
 mod ports;
 mod power_key;
 mod sequence;
+mod small_file;
 mod snapshot;
 mod store;
 mod survival;

@@ -3,6 +3,8 @@
 //!
 //! The units of the image are no such files; those here come beside them, change them, or stand in their place.
 
+pub use ashlar_config::systemd::FOLDERS;
+
 mod index;
 mod install;
 mod state;
@@ -11,18 +13,6 @@ pub use index::{Found, Index};
 pub use install::{Problem, Request, carry_out};
 pub use state::{links_to, state_of};
 
-/// Folders of unit files, the first one counts.
-pub const FOLDERS: [&str; 9] = [
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/generator.early",
-    ADMINISTRATORS,
-    RUNTIME,
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    VENDORS,
-    "/run/systemd/generator.late",
-];
 /// What an administrator writes: on the state partition.
 pub const ADMINISTRATORS: &str = "/etc/systemd/system";
 /// The same until the next boot.

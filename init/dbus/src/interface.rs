@@ -7,6 +7,7 @@ pub mod kinds;
 pub mod manager;
 pub mod service;
 pub mod unit;
+pub mod unit_files;
 
 use std::rc::Rc;
 

@@ -11,6 +11,9 @@ use super::run::{ALARMS, Run};
 use super::state::{ActiveState, Sub};
 use super::{Core, UnitId, Work};
 
+/// How long a unit stays that somebody only looked at.
+const LOOK: u64 = 5_000_000;
+
 /// How often each unit is held.
 pub type Holds = BTreeMap<UnitId, u32>;
 
@@ -27,9 +30,10 @@ impl Core {
             self.log(4, id, text);
         }
         self.changed.insert(id);
-        // What was only looked at stays until it has been up: whoever looked goes on with it.
-        if self.graph[id].unit.transient {
-            self.note_transient(id);
+        match self.graph[id].unit.transient {
+            true => self.note_transient(id),
+            // Whoever looked at it goes on with it.
+            false => drop(self.looked_at.insert(id, self.now.monotonic)),
         }
         Ok(id)
     }
@@ -68,6 +72,13 @@ impl Core {
             let comes = |other: &UnitId| !core.active(*other).is_down() || core.jobs.of(*other).is_some();
             down && !held && !core.graph[unit].triggers.iter().any(comes)
         };
+        let now = self.now.monotonic;
+        let over: Vec<UnitId> =
+            self.looked_at.iter().filter(|(_, at)| now.saturating_sub(**at) > LOOK).map(|(unit, _)| *unit).collect();
+        for unit in over {
+            self.looked_at.remove(&unit);
+            self.note_transient(unit);
+        }
         let noted = std::mem::take(&mut self.transient);
         // One that is up is noted again when it goes down.
         let (go, stay): (Vec<UnitId>, Vec<UnitId>) =
@@ -83,6 +94,7 @@ impl Core {
         }
         self.runs[unit.0 as usize] = Run::default();
         self.transient.remove(&unit);
+        self.looked_at.remove(&unit);
         self.changed.remove(&unit);
         self.graph.remove(unit);
         self.count_again();
@@ -149,6 +161,21 @@ mod tests {
         assert_eq!(core.collectable(&Holds::new()), []);
         core.enqueue("x.timer", JobKind::Stop, JobMode::Fail).unwrap();
         assert_eq!(core.collectable(&Holds::new()), [service, timer]);
+    }
+
+    #[test]
+    fn what_was_read_from_a_file_goes_unless_somebody_names_it() {
+        let mut file = any("x.service");
+        file.source.fragment = "/etc/x.service".into();
+        let check = |units: Vec<Unit>, goes: bool| {
+            let (mut core, _) = Core::new(units, 1);
+            let unit = core.load(file.clone()).unwrap();
+            assert_eq!(core.collectable(&Holds::new()), [], "who looked has yet to see it");
+            core.set_now(crate::core::Now { monotonic: LOOK + 1, real: 0 });
+            assert_eq!(core.collectable(&Holds::new()) == [unit], goes);
+        };
+        check(Vec::new(), true);
+        check(vec![any("t.target wants=x.service")], false);
     }
 
     #[test]

@@ -91,6 +91,15 @@ impl Core {
         self.settle_work();
     }
 
+    /// The other answer: it wrote none down, and nobody is left who would.
+    pub fn found_nobody(&mut self, unit: UnitId) {
+        if self.run(unit).sub == Sub::Start {
+            let reason = || "its first process ended and left no other one behind".to_owned();
+            self.run_mut(unit).blame(Outcome::Protocol, reason);
+            self.happen(unit, Event::MainFailed);
+        }
+    }
+
     /// A name on the system bus has an owner now: who waits for it is there.
     pub fn bus_name_taken(&mut self, name: &str) {
         let waits = |unit: &UnitId| self.service(*unit).is_some_and(|s| s.bus_name.as_deref() == Some(name));

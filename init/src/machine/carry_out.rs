@@ -17,6 +17,7 @@ use crate::core::{Action, Role, UnitId};
 use crate::event::Event;
 use crate::log;
 use crate::ports;
+use crate::small_file;
 use crate::{builtin, identity, sequence};
 
 /// Symbolic links by which journald finds a unit's invocation.
@@ -106,7 +107,7 @@ impl Machine {
         let file = self.core.service(unit).and_then(|service| service.pid_file.clone());
         let found = match &file {
             Some(path) => {
-                let text = fs::read_to_string(path).unwrap_or_default();
+                let text = small_file::read(Path::new(path)).unwrap_or_default();
                 text.trim().parse().ok().filter(|pid| there.contains(pid))
             }
             None => (there.len() == 1).then(|| there[0]),
@@ -114,7 +115,11 @@ impl Machine {
         if let Some(pid) = found.filter(|pid| !Self::is_child(*pid)) {
             self.watch_foreign(pid);
         }
+        if there.is_empty() && file.is_some() {
+            return self.core.found_nobody(unit);
+        }
         self.core.found_main(unit, found, file.is_some());
+        self.report_if_empty(unit);
     }
 
     pub(super) fn link_invocation(&mut self, unit: UnitId) {

@@ -37,6 +37,9 @@ pub struct Files {
 impl Machine {
     /// The state partition is there: what an administrator wrote counts from now on.
     pub(super) fn open_unit_files(&mut self) {
+        if self.files.ready {
+            return;
+        }
         if let Err(error) = identity::bind_configuration() {
             self.log.say(log::ERROR, None, &format!("cannot show an administrator's files: {error}"));
         }
@@ -75,6 +78,16 @@ impl Machine {
     /// Takes over what an earlier instance had read.
     pub(super) fn restore_files(&mut self) {
         self.files.ready = true;
+        self.learn_image();
+    }
+
+    /// What does not change while the machine runs: the units of the image, without PID 1's own that has no file.
+    fn learn_image(&mut self) -> BTreeMap<String, Unit> {
+        self.files.host = identity::host_facts();
+        let units = sequence::load_units(&mut self.log).into_iter().map(|unit| (unit.name.clone(), unit));
+        let image: BTreeMap<String, Unit> = units.filter(|(name, _)| name != builtin::GENERATORS).collect();
+        self.files.pulls = image.iter().map(|(name, unit)| (name.clone(), unit.wanted_by.clone())).collect();
+        image
     }
 
     pub(super) fn restore_file_unit(&mut self, value: &serde_json::Value) {
@@ -119,12 +132,8 @@ impl Machine {
 
     /// Reads all files again, and brings the units that are loaded in line with them.
     fn read_unit_files(&mut self) {
-        self.files.host = identity::host_facts();
         let index = Index::read();
-        let mut image: BTreeMap<String, Unit> =
-            sequence::load_units(&mut self.log).into_iter().map(|unit| (unit.name.clone(), unit)).collect();
-        image.remove(builtin::GENERATORS);
-        self.files.pulls = image.iter().map(|(name, unit)| (name.clone(), unit.wanted_by.clone())).collect();
+        let mut image = self.learn_image();
         let loaded: Vec<UnitId> = self.core.graph.ids().filter(|id| !self.core.graph[*id].missing).collect();
         for id in loaded {
             let name = self.name(id);

@@ -4,14 +4,18 @@ use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
 
 use ashlar_config::systemd::words::split;
 use ashlar_config::unit::{Exec, FOLDERS, FolderKind, Keep, Output, Service, Stream};
+use ashlar_sys::descriptor;
 
 use super::launch::{give_group, make_folder, open_input};
 use super::{Machine, journal};
 use crate::core::{Role, Stage, UnitId};
 use crate::exec::{self, Failure, Identity, code};
+use crate::small_file::{self, NONBLOCK_NOCTTY};
 
 /// Standard input, output and error of a command.
 pub(super) struct Streams {
@@ -60,7 +64,7 @@ pub(super) fn environment(
     exec: &Exec,
     identity: &Identity,
     manager: &BTreeMap<String, String>,
-) -> Result<Vec<(String, String)>, Failure> {
+) -> Vec<(String, String)> {
     let mut environment = vec![("PATH".to_owned(), exec::PATH.to_owned()), ("LANG".to_owned(), "C.UTF-8".to_owned())];
     if let Some((name, home)) = identity.person.as_ref().filter(|_| exec.user.is_some() || exec.dynamic_user) {
         for (key, value) in [("HOME", home), ("LOGNAME", name), ("USER", name)] {
@@ -69,7 +73,7 @@ pub(super) fn environment(
         environment.push(("SHELL".to_owned(), "/bin/sh".to_owned()));
     }
     environment.extend(manager.iter().map(|(name, value)| (name.clone(), value.clone())));
-    Ok(environment)
+    environment
 }
 
 /// Variables that name the folders.
@@ -86,7 +90,7 @@ pub(super) fn folders(exec: &Exec) -> Vec<(String, String)> {
 pub(super) fn environment_files(exec: &Exec) -> Result<Vec<(String, String)>, Failure> {
     let mut environment = Vec::new();
     for (path, optional) in &exec.environment_files {
-        match fs::read_to_string(path) {
+        match small_file::read(Path::new(path)) {
             Ok(text) => environment.extend(assignments(&text)),
             Err(_) if *optional => {}
             Err(error) => {
@@ -123,7 +127,7 @@ impl Machine {
         exec: &Exec,
     ) -> Result<Streams, Failure> {
         let main = role == Role::Main;
-        if let Some(fds) = self.gifts.stdio.remove(&unit).filter(|_| main) {
+        if let Some(fds) = if main { self.gifts.stdio.remove(&unit) } else { None } {
             return Ok(Streams { fds, journal: None, terminal: service.tty.is_some() });
         }
         let silent = if service.output == Output::Null { Output::Null } else { Output::Journal };
@@ -166,8 +170,10 @@ impl Machine {
     }
 }
 
-fn open(path: &str, options: &OpenOptions, code: i32) -> Result<OwnedFd, Failure> {
-    let opened = options.open(path).map(OwnedFd::from);
+/// The service may wait for the other end of a pipe as long as it likes, but not we.
+fn open(path: &str, options: &mut OpenOptions, code: i32) -> Result<OwnedFd, Failure> {
+    let opened = options.custom_flags(NONBLOCK_NOCTTY).open(path);
+    let opened = opened.and_then(|file| descriptor::set_blocking(&file, true).map(|()| OwnedFd::from(file)));
     opened.map_err(|error| Failure { reason: format!("cannot open {path}: {error}"), code })
 }
 

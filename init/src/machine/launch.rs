@@ -16,6 +16,7 @@ use crate::container::{self, Described, Request, Setup};
 use crate::core::{Role, Stage, UnitId};
 use crate::event::Event;
 use crate::exec;
+use crate::small_file::NONBLOCK_NOCTTY;
 
 /// A container that is being set up.
 pub struct Starting {
@@ -144,7 +145,7 @@ impl Machine {
             host::delegate(group, &identity)?;
         }
         let streams = self.open_streams(unit, &name, role, service, exec)?;
-        let mut environment = host::environment(exec, &identity, &self.gifts.environment)?;
+        let mut environment = host::environment(exec, &identity, &self.gifts.environment);
         environment.extend(self.environment(unit, service, role));
         environment.extend(host::folders(exec));
         environment.extend(streams.journal.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
@@ -346,7 +347,6 @@ fn subgroup(service: &Service, role: Role) -> Option<&str> {
 
 pub(super) fn open_input(service: &Service) -> Result<OwnedFd, String> {
     // PID 1 must neither wait for a line's carrier nor become the terminal's owner.
-    const NONBLOCK_NOCTTY: i32 = 0o4000 | 0o400;
     let path = service.tty.as_deref().unwrap_or("/dev/null");
     let mut options = fs::OpenOptions::new();
     options.read(true).write(service.tty.is_some()).custom_flags(NONBLOCK_NOCTTY);

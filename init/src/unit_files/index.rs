@@ -9,9 +9,8 @@ use ashlar_config::systemd::{Host, Sources, Text, is_template, kind_of, read, te
 use ashlar_config::unit::{Load, Unit, is_unit_name};
 
 use super::FOLDERS;
+use crate::small_file;
 
-/// Largest file that is read.
-const SIZE_LIMIT: u64 = 1 << 20;
 /// Links of links.
 const DEPTH: usize = 8;
 
@@ -243,12 +242,7 @@ fn found(name: &str, path: PathBuf) -> Found {
 }
 
 fn text(path: &Path) -> std::io::Result<Text> {
-    let size = fs::metadata(path)?.len();
-    if size > SIZE_LIMIT {
-        return Err(std::io::Error::other(format!("it has {size} bytes, more than {SIZE_LIMIT}")));
-    }
-    let bytes = fs::read(path)?;
-    Ok(Text { path: path.display().to_string(), text: String::from_utf8_lossy(&bytes).into_owned() })
+    Ok(Text { path: path.display().to_string(), text: small_file::read(path)? })
 }
 
 fn masked(name: &str, path: &Path) -> Unit {

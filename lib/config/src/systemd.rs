@@ -22,6 +22,19 @@ pub use command::{Expanded, expand};
 pub use read::{Sources, Text, kind_of, read};
 pub use specifier::Host;
 
+/// Folders of unit files, the first one counts (systemd.unit(5), "Unit File Load Path").
+pub const FOLDERS: [&str; 9] = [
+    "/etc/systemd/system.control",
+    "/run/systemd/system.control",
+    "/run/systemd/generator.early",
+    "/etc/systemd/system",
+    "/run/systemd/system",
+    "/run/systemd/generator",
+    "/usr/local/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/run/systemd/generator.late",
+];
+
 /// A file's share of units that differ only in what stands behind the `@`.
 pub fn template_of(name: &str) -> Option<String> {
     let (stem, kind) = name.rsplit_once('.')?;

@@ -1,12 +1,14 @@
 //! org.freedesktop.systemd1.Manager.
 
 use ashlar_config::glob;
-use ashlar_control::message::{FileChange, JobKind, Method as Ask, Reply, Shutdown, UnitFile};
+use ashlar_config::systemd::FOLDERS;
+use ashlar_control::message::{FileChange, JobKind, Method as Ask, Reply, Shutdown};
 use ashlar_control::status::Unit;
 use zbus::{OwnedObjectPath, Variant};
 
 use super::service::real_of;
 use super::unit::bytes_of;
+use super::unit_files::{self, FORCE, RUNTIME, changed, file, files, informed, three};
 use super::{Call, Interface, Method, Property, emits, fixed, manages, object, reads, silent, text, texts};
 use crate::actions::{
     abandon, attach, done, enqueue, freeze, hold, kill, loadable, mode_of, pid_of, processes, reset_failed,
@@ -78,7 +80,7 @@ static PROPERTIES: &[Property<MachineView>] = &[
     }),
     fixed("ConfirmSpawn", "b", |_| Variant::Bool(false)),
     fixed("ShowStatus", "b", |_| Variant::Bool(false)),
-    fixed("UnitPath", "as", |_| texts(UNIT_PATH)),
+    fixed("UnitPath", "as", |_| texts(FOLDERS)),
     fixed("DefaultStandardOutput", "s", |_| text("journal")),
     fixed("DefaultStandardError", "s", |_| text("inherit")),
     fixed("WatchdogDevice", "s", |_| text("")),
@@ -102,20 +104,6 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("DefaultCPUAccounting", "b", |_| Variant::Bool(true)),
     fixed("DefaultIOAccounting", "b", |_| Variant::Bool(true)),
     fixed("DefaultIPAccounting", "b", |_| Variant::Bool(false)),
-];
-
-/// Where units are looked for.
-const UNIT_PATH: [&str; 10] = [
-    "/etc/systemd/system.control",
-    "/run/systemd/system.control",
-    "/run/systemd/transient",
-    "/run/systemd/generator.early",
-    "/etc/systemd/system",
-    "/run/systemd/system",
-    "/run/systemd/generator",
-    "/usr/local/lib/systemd/system",
-    "/usr/lib/systemd/system",
-    "/run/systemd/generator.late",
 ];
 
 macro_rules! at_the_start {
@@ -255,11 +243,11 @@ static METHODS: &[Method] = &[
     manages("PresetUnitFiles", "asbb", "ba(sss)", |world, call| informed(world, FileChange::Preset, three(call)?)),
     manages("PresetUnitFilesWithMode", "assbb", "ba(sss)", |world, call| {
         let (names, mode, runtime, force): (Vec<String>, String, bool, bool) = call.arguments()?;
-        let change =
-            if mode == "disable-only" { return Ok(Body::of(&(true, Vec::<Row3>::new()))) } else { FileChange::Preset };
-        informed(world, change, (names, runtime, force))
+        // There are no presets that would disable anything.
+        let names = if mode == "disable-only" { Vec::new() } else { names };
+        informed(world, FileChange::Preset, (names, runtime, force))
     }),
-    manages("PresetAllUnitFiles", "sbb", "a(sss)", |_, _| Ok(Body::of(&(Vec::<Row3>::new(),)))),
+    manages("PresetAllUnitFiles", "sbb", "a(sss)", |_, _| Ok(Body::of(&(Vec::<unit_files::Row>::new(),)))),
     manages("EnableUnitFilesWithFlags", "ast", "ba(sss)", |world, call| {
         let (names, flags): (Vec<String>, u64) = call.arguments()?;
         informed(world, FileChange::Enable, (names, flags & RUNTIME != 0, flags & FORCE != 0))
@@ -469,88 +457,6 @@ fn list(world: &World, fits: impl Fn(&Unit) -> bool) -> Body {
 
 fn in_state(unit: &Unit, states: &[String]) -> bool {
     states.is_empty() || states.iter().any(|state| [&unit.load, &unit.active, &unit.sub].contains(&state))
-}
-
-fn files(world: &mut World, states: &[String], patterns: &[String]) -> Result<Body, Fault> {
-    let Reply::UnitFiles { files } = world.ask(&Ask::ListUnitFiles {})? else { return Ok(Body::empty()) };
-    let wanted = |file: &UnitFile| {
-        (states.is_empty() || states.contains(&file.state))
-            && (patterns.is_empty() || patterns.iter().any(|pattern| glob::fits(pattern, &file.name)))
-    };
-    // The client takes the name from the end of the path.
-    let path = |file: &UnitFile| match file.path.ends_with(&file.name) {
-        true => file.path.clone(),
-        false => format!("/usr/lib/ashlar/units/{}", file.name),
-    };
-    let rows: Vec<(String, String)> =
-        files.iter().filter(|file| wanted(file)).map(|file| (path(file), file.state.clone())).collect();
-    Ok(Body::of(&(rows,)))
-}
-
-/// What is said of a unit's file.
-fn file(world: &mut World, name: &str) -> Result<UnitFile, Fault> {
-    let missing = || Fault::new(fault::FILE_NOT_FOUND, "No such file or directory".to_owned());
-    let view = world.view(name);
-    if view.status.transient {
-        return Ok(UnitFile {
-            name: name.to_owned(),
-            path: String::new(),
-            state: "transient".to_owned(),
-            changed: false,
-            links: Vec::new(),
-        });
-    }
-    if view.status.name != name && view.status.load != "not-found" {
-        // By another name it is that one's alias.
-        let alias = UnitFile { state: "alias".to_owned(), ..view.file.unwrap_or_else(|| empty_file(name)) };
-        return Ok(alias);
-    }
-    match world.ask(&Ask::GetUnitFile { name: name.to_owned() })? {
-        Reply::UnitFiles { files } => files.into_iter().next().ok_or_else(missing),
-        _ => Err(missing()),
-    }
-}
-
-fn empty_file(name: &str) -> UnitFile {
-    UnitFile { name: name.to_owned(), path: String::new(), state: String::new(), changed: false, links: Vec::new() }
-}
-
-/// Flags of unit file calls.
-const RUNTIME: u64 = 1;
-const FORCE: u64 = 2;
-
-/// Units, whether only until the next boot, and whether in the place of what is there.
-type Wish = (Vec<String>, bool, bool);
-/// A link that was made or removed.
-type Row3 = (String, String, String);
-
-fn three(call: &Call<'_>) -> Result<Wish, Fault> {
-    call.arguments()
-}
-
-fn change_files(
-    world: &mut World,
-    change: FileChange,
-    (units, runtime, force): Wish,
-) -> Result<(bool, Vec<Row3>), Fault> {
-    let ask = Ask::ChangeUnitFiles { change, units, runtime, force };
-    match world.act(&ask, &[])? {
-        Reply::Links { informed, changes } => {
-            let rows = changes.into_iter().map(|change| (change.kind, change.path, change.target));
-            Ok((informed, rows.collect()))
-        }
-        _ => Ok((false, Vec::new())),
-    }
-}
-
-fn changed(world: &mut World, change: FileChange, wish: Wish) -> Result<Body, Fault> {
-    let (_, rows) = change_files(world, change, wish)?;
-    Ok(Body::of(&(rows,)))
-}
-
-fn informed(world: &mut World, change: FileChange, wish: Wish) -> Result<Body, Fault> {
-    let (informed, rows) = change_files(world, change, wish)?;
-    Ok(Body::of(&(informed, rows)))
 }
 
 fn change_environment(world: &mut World, unset: &[String], set: &[String]) -> Result<Body, Fault> {
