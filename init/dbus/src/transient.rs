@@ -4,16 +4,17 @@
 //! They apply in order; lists append, an empty one resets. What is not understood is refused with systemd's own words,
 //! out of which programs read the property's name to try without it.
 
+mod value;
+mod written;
+
 use std::os::fd::OwnedFd;
 
 use ashlar_config::quantity::Span;
-use ashlar_config::systemd::{Host, Sources, Text};
 use ashlar_config::unit::{
     Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Restart, Scope,
     Service, ServiceType, Signal, Slice, Timer, Unit,
 };
 use ashlar_control::message::Method as Ask;
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zbus::Variant;
 
@@ -22,6 +23,8 @@ use crate::fault::{self, Fault};
 use crate::interface::Call;
 use crate::wire::Body;
 use crate::world::World;
+use value::{Take, get, word};
+use written::{as_written, read};
 
 type Properties<'a> = Vec<(String, Variant<'a>)>;
 
@@ -387,63 +390,6 @@ impl Draft {
     }
 }
 
-/// A property as a unit file would say it.
-fn as_written(name: &str, value: &Variant<'_>) -> Option<(String, String)> {
-    // Lists of switches: whether the list is what may be, and the list.
-    if let Variant::Structure(row) = value
-        && let [Variant::Bool(allow), Variant::Array(words)] = row.fields()
-    {
-        let words: Vec<String> = words.iter().map(String::take).collect::<Option<_>>()?;
-        return Some((name.to_owned(), format!("{}{}", if *allow { "" } else { "~" }, words.join(" "))));
-    }
-    let number = match value {
-        Variant::U64(number) => Some(*number),
-        Variant::U32(number) => Some(u64::from(*number)),
-        _ => None,
-    };
-    let text = match (name, number, value) {
-        (_, _, Variant::Bool(value)) => if *value { "yes" } else { "no" }.to_owned(),
-        (_, _, Variant::Str(text)) => text.to_string(),
-        (_, _, Variant::I32(number)) => number.to_string(),
-        ("CapabilityBoundingSet" | "AmbientCapabilities", Some(bits), _) => capabilities(bits),
-        ("UMask", Some(mode), _) => format!("{mode:o}"),
-        (name, Some(mode), _) if name.ends_with("DirectoryMode") => format!("{mode:o}"),
-        (_, Some(INFINITY), _) => "infinity".to_owned(),
-        (name, Some(usec), _) if name.ends_with("USec") => format!("{usec}us"),
-        (_, Some(number), _) => number.to_string(),
-        (_, _, list @ Variant::Array(_)) => {
-            let words = Vec::<String>::take(list)?;
-            let quoted = words.iter().map(|word| format!("\"{}\"", word.replace('\\', "\\\\").replace('"', "\\\"")));
-            quoted.collect::<Vec<_>>().join(" ").replace('%', "%%")
-        }
-        _ => return None,
-    };
-    let name = name.strip_suffix("USec").map_or(name.to_owned(), |stem| format!("{stem}Sec"));
-    Some((name, text))
-}
-
-fn capabilities(bits: u64) -> String {
-    let named = ashlar_config::unit::CAPABILITIES.iter().enumerate().filter(|(place, _)| bits >> place & 1 != 0);
-    named.map(|(_, name)| *name).collect::<Vec<_>>().join(" ")
-}
-
-/// What settings of a unit file come to; none: some of them are not understood.
-fn read(written: &[(String, String)]) -> Option<Exec> {
-    let mut text = "[Service]\nExecStart=/bin/true\n".to_owned();
-    for (name, value) in written {
-        text += &format!("{name}={}\n", value.replace('\n', " "));
-    }
-    let fragment = Text { path: String::new(), text };
-    let sources = Sources { name: "x.service".to_owned(), fragment: Some(fragment), ..Sources::default() };
-    let (unit, _) = ashlar_config::systemd::read(&sources, &Host::default());
-    match unit.body {
-        Kind::Service(service) if unit.source.problems.is_empty() && unit.source.error.is_empty() => {
-            service.host.map(|exec| *exec)
-        }
-        _ => None,
-    }
-}
-
 /// A command: its path, its arguments, and whether a failure is ignored, or flags.
 fn command(row: &Variant<'_>) -> Option<Command> {
     let Variant::Structure(row) = row else { return None };
@@ -476,53 +422,6 @@ fn service_type(word: &str) -> Result<ServiceType, Fault> {
         "forking" => Ok(ServiceType::Forking),
         "dbus" => Ok(ServiceType::Dbus),
         other => Err(Fault::invalid(format!("Services of type {other} are not supported here."))),
-    }
-}
-
-/// A value of the type that a property has.
-fn get<T: Take>(name: &str, value: &Variant<'_>) -> Result<T, Fault> {
-    T::take(value).ok_or_else(|| mistyped(name))
-}
-
-/// A value that is one of systemd's words.
-fn word<T: DeserializeOwned>(name: &str, value: &Variant<'_>) -> Result<T, Fault> {
-    let text: String = get(name, value)?;
-    let invalid = || Fault::invalid(format!("Invalid {name} setting: {text}"));
-    serde_json::from_value(Value::from(text.as_str())).map_err(|_| invalid())
-}
-
-trait Take: Sized {
-    fn take(value: &Variant<'_>) -> Option<Self>;
-}
-
-macro_rules! take {
-    ($($type:ty, $variant:pat => $value:expr;)*) => {
-        $(impl Take for $type {
-            fn take(value: &Variant<'_>) -> Option<Self> {
-                match value { $variant => Some($value), _ => None }
-            }
-        })*
-    };
-}
-
-take! {
-    bool, Variant::Bool(value) => *value;
-    u32, Variant::U32(value) => *value;
-    i32, Variant::I32(value) => *value;
-    u64, Variant::U64(value) => *value;
-    String, Variant::Str(value) => value.to_string();
-}
-
-impl<T: Take> Take for Vec<T> {
-    fn take(value: &Variant<'_>) -> Option<Self> {
-        let Variant::Array(list) = value else { return None };
-        list.iter().map(T::take).collect()
-    }
-}
-
-impl Take for u8 {
-    fn take(value: &Variant<'_>) -> Option<Self> {
-        if let Variant::U8(value) = value { Some(*value) } else { None }
     }
 }
 

@@ -11,6 +11,7 @@ mod limits;
 mod name;
 mod resolve;
 mod resolved;
+mod signal;
 
 pub use builtin::BUILTIN;
 pub use exec::*;
@@ -19,3 +20,4 @@ pub use limits::GroupLimits;
 pub use name::is_unit_name;
 pub use resolve::{Placement, resolve};
 pub use resolved::*;
+pub use signal::Signal;

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::exec::{Command, Exec};
-use super::file::{Dependencies, Health, KillMode, OomPolicy, Output, ServiceType, Signal, Socket, Supervision, Timer};
+use super::file::{Dependencies, Health, KillMode, OomPolicy, Output, ServiceType, Socket, Supervision, Timer};
+use super::signal::Signal;
 use crate::quantity::Span;
 
 /// One unit, with its full name.
