@@ -85,6 +85,8 @@ fn what_an_administrator_writes_stays() -> Result<()> {
         let said =
             vm.root("systemctl show -P FragmentPath own.service; systemctl restart own.service && echo again")?;
         ensure!(said.contains("/etc/systemd/system/own.service") && said.contains("again"), "{said}");
+        let said = vm.root("systemctl is-enabled ssh.service")?;
+        ensure!(said.trim() == "enabled", "{said}");
         Ok(())
     });
     promises.check("a unit with a mistake is refused, and keeps nobody else", || {
