@@ -102,18 +102,16 @@ pub fn begin(request: &Request<'_>) -> Result<Begun, String> {
         Described::As(bundle) => bundle,
     };
     let begun = ashlar_runtime::begin(&ashlar_runtime::Request {
-        bundle,
-        id: request.id,
         group: Some(&cgroup::path(request.group)),
         subgroup: request.subgroup,
         command: request.command,
         environment: &request.environment,
         own_pid: &request.own_pid,
-        stdio: request.stdio,
         terminal: request.terminal,
         descriptors: &request.descriptors,
         join: request.join,
         tell: request.tell,
+        ..ashlar_runtime::Request::new(bundle, request.id, request.stdio)
     });
     let begun = begun.map_err(|error| error.to_string())?;
     Ok(Begun { pid: begun.pid, is_init: begun.is_init, setup: Setup(begun.setup) })

@@ -126,7 +126,11 @@ pub fn bundle(terms: Terms<'_>) -> Result<Bundle, Failure> {
             .collect(),
         no_new_privileges: seal.no_new_privileges || (filter::is_needed(&seal) && user.uid != 0),
         oom_score_adj: exec.oom_score_adjust,
-        scheduler: exec.nice.map(|nice| Scheduler { policy: "SCHED_OTHER".into(), nice: Some(nice) }),
+        scheduler: exec.nice.map(|nice| Scheduler {
+            policy: "SCHED_OTHER".into(),
+            nice: Some(nice),
+            ..Scheduler::default()
+        }),
         ..Process::default()
     };
     let mut linux = Linux { namespaces: namespaces(&seal), seccomp: filter::write(&seal), ..Linux::default() };

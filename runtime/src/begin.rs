@@ -1,15 +1,15 @@
 //! Beginning a process: everything that the caller does itself. It is little, and none of it waits.
 //!
 //! A new container is set up by two processes. The *inside* is born in the new namespaces and becomes the container's
-//! main process. The *host's side* stays outside: only there can ids be mapped, limits be written and the host's files
-//! be opened. It hands the inside what that needs (`channel`) and ends before the program is executed. Both report to
-//! the caller (`setup`).
+//! main process. The *host's side* stays outside: only there can ids be mapped, limits be written and hooks be run. It
+//! hands the inside what that needs (`channel`) and ends before the program is executed. Both report to the caller
+//! (`setup`). A caller that waits anyway is the host's side itself ([`create`](crate::create())).
 //!
 //! A process that joins a container needs no second one: it does what takes the host's rights before it gives them up.
 
 use std::convert::Infallible;
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
@@ -17,10 +17,11 @@ use ashlar_sys::namespace::{self, Kind};
 use ashlar_sys::process::{self, Child};
 
 use crate::bundle::{self, Bundle};
+use crate::channel::{self, Channel};
 use crate::error::{Error, Failure, InStep, Step};
 use crate::setup::{self, Reporter, Setup};
 use crate::spec::NamespaceKind;
-use crate::{channel, host_side, inside, join};
+use crate::{host_side, inside, join};
 
 /// Exit code of a process that could not be set up.
 const NOT_SET_UP: i32 = 127;
@@ -46,12 +47,21 @@ pub struct Request<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// Standard input is a terminal that the process shall control, whoever had it.
     pub terminal: bool,
+    /// A socket. The process gets a new terminal of the container's own instead of `stdio`; whoever is behind the socket
+    /// gets the other end of it.
+    pub console: Option<BorrowedFd<'a>>,
+    /// A listening socket. The process waits there, ready, until [`start`](crate::start) knocks.
+    pub gate: Option<BorrowedFd<'a>>,
     /// Descriptors from 3 on.
     pub descriptors: &'a [BorrowedFd<'a>],
     /// Enter the container of this process instead of making one.
     pub join: Option<u32>,
     /// Write what fails on the process's standard error, too: there is a person.
     pub tell: bool,
+    /// The root is moved over the old one: for a host whose own root is the initramfs.
+    pub no_pivot: bool,
+    /// The caller's keys stay visible.
+    pub keep_keyring: bool,
 }
 
 /// A process that was made and is being set up.
@@ -68,6 +78,28 @@ pub struct Begun {
 }
 
 impl<'a> Request<'a> {
+    /// The bundle's own process, with nothing special about it.
+    pub fn new(bundle: &'a Bundle, id: &'a str, stdio: [BorrowedFd<'a>; 3]) -> Self {
+        Self {
+            bundle,
+            id,
+            group: None,
+            subgroup: None,
+            command: None,
+            environment: &[],
+            own_pid: &[],
+            stdio,
+            terminal: false,
+            console: None,
+            gate: None,
+            descriptors: &[],
+            join: None,
+            tell: false,
+            no_pivot: false,
+            keep_keyring: false,
+        }
+    }
+
     /// The process's descriptors, in the order of their numbers.
     pub(crate) fn passed(&self) -> Vec<BorrowedFd<'a>> {
         self.stdio.iter().chain(self.descriptors).copied().collect()
@@ -75,7 +107,8 @@ impl<'a> Request<'a> {
 
     /// Closes, in a copy, all descriptors but these and the process's own.
     fn close_others(&self, kept: &[RawFd]) {
-        let passed: Vec<RawFd> = self.passed().iter().map(AsRawFd::as_raw_fd).collect();
+        let passed = self.passed().into_iter().chain(self.console).chain(self.gate);
+        let passed: Vec<RawFd> = passed.map(|fd| fd.as_raw_fd()).collect();
         process::close_all_but(&[passed.as_slice(), kept].concat());
     }
 
@@ -89,47 +122,34 @@ impl<'a> Request<'a> {
 /// The caller must have a single thread, and is the parent of what is made: of the process, and for a new container of
 /// a second, short-lived one, which it has to reap as well.
 pub fn begin(request: &Request<'_>) -> Result<Begun, Error> {
-    let group = request.group.map(|group| open_group(group, request.subgroup)).transpose()?;
+    let group = open_group(request)?;
     let (setup, reporter) = setup::pair(request.id.to_owned()).step(Step::Fork, request.id)?;
     let (child, is_init) = match request.join {
-        Some(pid) => (begin_join(request, group.as_ref(), reporter, pid)?, false),
-        None => (begin_new(request, group.as_ref(), reporter)?, request.bundle.makes(NamespaceKind::Pid)),
+        Some(pid) => (begin_join(request, group.as_ref(), &reporter, pid)?, false),
+        None => (begin_new(request, group.as_ref(), &reporter)?, request.bundle.makes(NamespaceKind::Pid)),
     };
     Ok(Begun { pid: child.pid, pidfd: child.pidfd, is_init, setup })
 }
 
-fn open_group(group: &Path, subgroup: Option<&str>) -> Result<File, Failure> {
-    let path = subgroup.map_or_else(|| group.to_owned(), |name| group.join(name));
-    if subgroup.is_some() {
+pub(crate) fn open_group(request: &Request<'_>) -> Result<Option<File>, Failure> {
+    let Some(group) = request.group else { return Ok(None) };
+    let path = request.subgroup.map_or_else(|| group.to_owned(), |name| group.join(name));
+    if request.subgroup.is_some() {
         match fs::create_dir(&path) {
             Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
             _ => Ok(()),
         }
         .step(Step::Fork, format!("control group {}", path.display()))?;
     }
-    File::open(&path).step(Step::Fork, format!("control group {}", path.display()))
+    File::open(&path).step(Step::Fork, format!("control group {}", path.display())).map(Some)
 }
 
-/// Namespaces that the inside is born in: those that nobody can enter later, or that own the others. Making the rest
-/// takes time (a network's above all), which is the inside's to spend.
-fn birth(bundle: &Bundle) -> Vec<Kind> {
-    [NamespaceKind::User, NamespaceKind::Pid].into_iter().filter(|k| bundle.makes(*k)).map(bundle::kind).collect()
-}
-
-fn begin_new(request: &Request<'_>, group: Option<&File>, reporter: Reporter) -> Result<Child, Failure> {
+fn begin_new(request: &Request<'_>, group: Option<&File>, reporter: &Reporter) -> Result<Child, Failure> {
     let (host, within) = channel::pair().step(Step::Fork, request.id)?;
-    let subject = || match request.group {
-        Some(group) => format!("new namespaces and control group {}", group.display()),
-        None => "new namespaces".to_owned(),
-    };
-    let inside = process::fork(&birth(request.bundle), group.map(File::as_fd), || {
-        request.close_others(&[reporter.raw(), within.raw()]);
-        run(request, &reporter, |reporter| inside::run(request, &within, reporter))
-    })
-    .step(Step::Fork, subject())?;
+    let inside = fork_inside(request, group, reporter, &within)?;
     let outside = process::fork(&[], group.map(File::as_fd), || {
         process::close_all_but(&[request.stdio[0].as_raw_fd(), reporter.raw(), host.raw()]);
-        match host_side::run(request, &host, inside.pid) {
+        match host_side::run(request, request.group, &host, inside.pid) {
             Ok(()) => 0,
             Err(failure) => {
                 reporter.failed(&failure);
@@ -140,12 +160,95 @@ fn begin_new(request: &Request<'_>, group: Option<&File>, reporter: Reporter) ->
     if let Err(error) = outside {
         let _ = process::signal(&inside.pidfd, 9);
         let _ = process::wait(inside.pid);
-        return Err(Failure::new(Step::Fork, subject(), &error));
+        return Err(Failure::new(Step::Fork, subject(request), &error));
     }
     Ok(inside)
 }
 
-fn begin_join(request: &Request<'_>, group: Option<&File>, reporter: Reporter, pid: u32) -> Result<Child, Error> {
+fn subject(request: &Request<'_>) -> String {
+    match request.group {
+        Some(group) => format!("new namespaces and control group {}", group.display()),
+        None => "new namespaces".to_owned(),
+    }
+}
+
+/// Makes the inside. It is born in the namespaces that nobody can enter later, or that own the others; making the rest
+/// takes time (a network's above all), which is the inside's to spend.
+pub(crate) fn fork_inside(
+    request: &Request<'_>,
+    group: Option<&File>,
+    reporter: &Reporter,
+    within: &Channel,
+) -> Result<Child, Failure> {
+    let bundle = request.bundle;
+    let kinds = [NamespaceKind::User, NamespaceKind::Pid];
+    let born_in: Vec<Kind> = kinds.into_iter().filter(|kind| bundle.makes(*kind)).map(bundle::kind).collect();
+    let body = || {
+        request.close_others(&[reporter.raw(), within.raw()]);
+        run(request, reporter, |reporter| inside::run(request, within, reporter))
+    };
+    let joined = |kind| bundle.spec.linux.namespaces.iter().find(|n| n.kind == kind)?.path.as_deref();
+    match (joined(NamespaceKind::User), joined(NamespaceKind::Pid)) {
+        (None, None) => process::fork(&born_in, group.map(File::as_fd), body).step(Step::Fork, subject(request)),
+        (users, processes) => {
+            let open = |path: Option<&str>| path.map(|path| File::open(path).step(Step::Namespace, path)).transpose();
+            let (users, processes) = (open(users)?, open(processes)?);
+            fork_within(group, users.as_ref(), processes.as_ref(), &born_in, body)
+        }
+    }
+}
+
+/// Makes the inside in namespaces of others: by a process in between that enters them, so that ours are left alone.
+fn fork_within(
+    group: Option<&File>,
+    users: Option<&File>,
+    processes: Option<&File>,
+    born_in: &[Kind],
+    body: impl FnOnce() -> i32,
+) -> Result<Child, Failure> {
+    let subject = || "the namespaces of another container".to_owned();
+    let (mut answer, mut writer) = io::pipe().step(Step::Fork, subject())?;
+    let between = process::fork(&[], group.map(File::as_fd), || {
+        let entered = || {
+            // Who is root on the host may enter any; who is not has to be root in there first.
+            let early = processes.map(|file| namespace::enter(file, &[Kind::Pid]));
+            if let Some(file) = users {
+                namespace::enter(file, &[Kind::User])?;
+            }
+            match (early, processes) {
+                (Some(Err(_)), Some(file)) => namespace::enter(file, &[Kind::Pid]),
+                _ => Ok(()),
+            }
+        };
+        let made = entered().and_then(|()| process::fork_beside(born_in, body).map(|child| child.pid));
+        let (pid, errno) = match made {
+            Ok(pid) => (pid, 0),
+            Err(error) => (0, error.raw_os_error().unwrap_or(UNKNOWN)),
+        };
+        let told = [pid.to_le_bytes(), errno.to_le_bytes()].concat();
+        i32::from(writer.write_all(&told).is_err())
+    })
+    .step(Step::Fork, subject())?;
+    drop(writer);
+    let mut told = [0; 8];
+    let read = answer.read_exact(&mut told);
+    let _ = process::wait(between.pid);
+    read.step(Step::Fork, subject())?;
+    let [p0, p1, p2, p3, e0, e1, e2, e3] = told;
+    match i32::from_le_bytes([e0, e1, e2, e3]) {
+        0 => {
+            let pid = u32::from_le_bytes([p0, p1, p2, p3]);
+            let pidfd = ashlar_sys::child::watch(pid).step(Step::Fork, subject())?;
+            Ok(Child { pid, pidfd })
+        }
+        errno => Err(Failure::new(Step::Namespace, subject(), &io::Error::from_raw_os_error(errno))),
+    }
+}
+
+/// An error without a number (EIO).
+const UNKNOWN: i32 = 5;
+
+fn begin_join(request: &Request<'_>, group: Option<&File>, reporter: &Reporter, pid: u32) -> Result<Child, Error> {
     let target = ashlar_sys::child::watch(pid).map_err(|_| Error::Gone { pid })?;
     if process::readable(&[target.as_fd()], 0).unwrap_or(true) {
         return Err(Error::Gone { pid });
@@ -159,7 +262,7 @@ fn begin_join(request: &Request<'_>, group: Option<&File>, reporter: Reporter, p
     }
     let child = process::fork(&[], group.map(File::as_fd), || {
         request.close_others(&[reporter.raw(), target.as_raw_fd()]);
-        run(request, &reporter, |reporter| join::run(request, &target, reporter))
+        run(request, reporter, |reporter| join::run(request, &target, reporter))
     });
     if own_pids {
         namespace::enter(&home, &[Kind::Pid]).step(Step::Namespace, "/proc/self/ns/pid")?;

@@ -22,18 +22,27 @@ pub struct Bundle {
 impl Bundle {
     /// Reads the bundle in `directory`, which must be absolute.
     pub fn load(directory: &Path) -> Result<Self, Error> {
-        let path = directory.join("config.json");
+        Self::read(directory, &directory.join("config.json"))
+    }
+
+    /// Reads a configuration that lies elsewhere; its relative paths are below `directory`.
+    pub fn read(directory: &Path, path: &Path) -> Result<Self, Error> {
         let read = || {
-            let size = std::fs::metadata(&path)?.len();
+            let size = std::fs::metadata(path)?.len();
             if size > SIZE_LIMIT {
                 return Err(std::io::Error::other(format!("it has {size} bytes, more than {SIZE_LIMIT}")));
             }
-            std::fs::read(&path)
+            std::fs::read(path)
         };
-        let bytes = read().map_err(|error| Error::Read { path: path.clone(), error })?;
-        let spec = serde_json::from_slice(&bytes).map_err(|error| error.to_string());
+        let bytes = read().map_err(|error| Error::Read { path: path.to_owned(), error })?;
+        Self::parse(directory, path, &bytes)
+    }
+
+    /// The same with the configuration's text; `path` is what it is called in errors.
+    pub fn parse(directory: &Path, path: &Path, bytes: &[u8]) -> Result<Self, Error> {
+        let spec = serde_json::from_slice(bytes).map_err(|error| error.to_string());
         let spec = spec.and_then(|spec: Spec| check(&spec).map(|()| spec));
-        let spec = spec.map_err(|reason| Error::Config { path, reason })?;
+        let spec = spec.map_err(|reason| Error::Config { path: path.to_owned(), reason })?;
         Ok(Self { directory: directory.to_owned(), spec })
     }
 
@@ -58,6 +67,11 @@ impl Bundle {
     pub(crate) fn process(&self) -> &Process {
         static NONE: std::sync::LazyLock<Process> = std::sync::LazyLock::new(Process::default);
         self.spec.process.as_ref().unwrap_or(&NONE)
+    }
+
+    /// Whether hooks run on the host before the container's files are laid out.
+    pub(crate) fn has_runtime_hooks(&self) -> bool {
+        !self.spec.hooks.prestart.is_empty() || !self.spec.hooks.create_runtime.is_empty()
     }
 
     /// The root file system's directory.
@@ -95,13 +109,12 @@ fn check(spec: &Spec) -> Result<(), String> {
         if namespaces[..place].iter().any(|other| other.kind == namespace.kind) {
             return Err(format!("linux.namespaces has `{name}` twice"));
         }
-        let joined = matches!(namespace.kind, NamespaceKind::User | NamespaceKind::Pid | NamespaceKind::Mount);
-        if namespace.path.is_some() && joined {
-            return Err(format!("linux.namespaces: a path for `{name}` is not supported"));
-        }
     }
     let own = |kind| namespaces.iter().any(|namespace| namespace.kind == kind);
-    if own(NamespaceKind::User) == spec.linux.uid_mappings.is_empty() {
+    let users = namespaces.iter().find(|namespace| namespace.kind == NamespaceKind::User);
+    let mapped = !spec.linux.uid_mappings.is_empty();
+    // One that is there already has its mapping.
+    if users.is_none_or(|namespace| namespace.path.is_none()) && users.is_some() != mapped {
         return Err("linux.uidMappings and a user namespace belong together".into());
     }
     if (spec.hostname.is_some() || spec.domainname.is_some()) && !own(NamespaceKind::Uts) {
@@ -114,6 +127,12 @@ fn check(spec: &Spec) -> Result<(), String> {
         if !process.cwd.starts_with('/') {
             return Err(format!("process.cwd is `{}`: it must be absolute", process.cwd));
         }
+    }
+    if spec.linux.intel_rdt.is_some() {
+        return Err("linux.intelRdt: this runtime does not control caches".into());
+    }
+    if !spec.linux.net_devices.is_empty() {
+        return Err("linux.netDevices: this runtime does not move network devices".into());
     }
     match spec.mounts.iter().find(|mount| !mount.destination.starts_with('/')) {
         Some(mount) => Err(format!("mounts: destination `{}` must be absolute", mount.destination)),
@@ -143,8 +162,7 @@ mod tests {
         row(r#""linux":{"uidMappings":[{"size":1}]}"#, both);
         let twice = r#""linux":{"namespaces":[{"type":"ipc"},{"type":"ipc"}]}"#;
         row(twice, "linux.namespaces has `ipc` twice");
-        let path = r#""linux":{"namespaces":[{"type":"pid","path":"/proc/1/ns/pid"}]}"#;
-        row(path, "linux.namespaces: a path for `pid` is not supported");
+        row(r#""linux":{"namespaces":[{"type":"user","path":"/proc/1/ns/user"}]}"#, "");
         assert!(check(&Spec::default()).unwrap_err().starts_with("ociVersion is ``"));
     }
 }

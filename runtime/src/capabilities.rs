@@ -6,7 +6,7 @@ use crate::error::{Failure, Step};
 use crate::spec::Capabilities;
 
 /// In the order of their numbers (capabilities(7)).
-const NAMES: [&str; 41] = [
+pub(crate) const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",

@@ -29,10 +29,18 @@ fn write(group: &Path, resources: &Resources) -> Result<(), Failure> {
 }
 
 /// Files and their text, in the order of writing.
-fn settings(resources: &Resources) -> Vec<(String, String)> {
+pub fn settings(resources: &Resources) -> Vec<(String, String)> {
     let mut settings = Vec::new();
     memory(&resources.memory, &mut settings);
     cpu(&resources.cpu, &mut settings);
+    for limit in &resources.hugepage_limits {
+        add(&mut settings, &format!("hugetlb.{}.max", limit.page_size), limit.limit.to_string());
+    }
+    for (device, limit) in &resources.rdma {
+        let one = |name: &str, value: Option<u32>| value.map(|value| format!(" {name}={value}")).unwrap_or_default();
+        let text = format!("{device}{}{}", one("hca_handle", limit.hca_handles), one("hca_object", limit.hca_objects));
+        add(&mut settings, "rdma.max", text);
+    }
     if let Some(limit) = resources.pids.limit {
         add(&mut settings, "pids.max", number(if limit == 0 { -1 } else { limit }));
     }
@@ -78,6 +86,9 @@ fn cpu(cpu: &Cpu, settings: &mut Vec<(String, String)>) {
         let quota = cpu.quota.filter(|quota| *quota != 0).unwrap_or(-1);
         add(settings, "cpu.max", format!("{} {}", number(quota), cpu.period.unwrap_or(100_000)));
     }
+    if let Some(burst) = cpu.burst {
+        add(settings, "cpu.max.burst", burst.to_string());
+    }
     for (file, text) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
         if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
             add(settings, file, text.clone());
@@ -86,10 +97,14 @@ fn cpu(cpu: &Cpu, settings: &mut Vec<(String, String)>) {
 }
 
 fn disks(disks: &BlockIo, settings: &mut Vec<(String, String)>) {
+    // 10 to 1000 becomes 1 to 10000.
+    let scaled = |weight: u64| 1 + (weight.clamp(10, 1000) - 10) * 9999 / 990;
     if let Some(weight) = disks.weight.filter(|weight| *weight != 0) {
-        // 10 to 1000 becomes 1 to 10000.
-        let weight = 1 + (weight.clamp(10, 1000) - 10) * 9999 / 990;
-        add(settings, "io.weight", format!("default {weight}"));
+        add(settings, "io.weight", format!("default {}", scaled(weight)));
+    }
+    for disk in &disks.weight_device {
+        let Some(weight) = disk.weight.filter(|weight| *weight != 0) else { continue };
+        add(settings, "io.weight", format!("{}:{} {}", disk.major, disk.minor, scaled(weight)));
     }
     let throttles: [(&str, &[Throttle]); 4] = [
         ("rbps", &disks.throttle_read_bps_device),

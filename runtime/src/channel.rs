@@ -1,8 +1,8 @@
 //! What the two sides of a set-up tell each other: a typed handshake over a socket.
 //!
 //! ```text
-//! Born              from the inside: its namespaces are there
-//! Mapped            from here on from the host's side: the ids of the user namespace are there
+//! Born              from the inside, if hooks wait for it: its namespaces are there
+//! Mapped            from here on from the host's side: the ids of a new user namespace are there
 //! Namespace, Root,
 //! Mount, Console    a descriptor each
 //! Go                everything is there; the number is the process as the host sees it

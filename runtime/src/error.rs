@@ -22,6 +22,8 @@ pub enum Step {
     HostName,
     Loopback,
     Sysctl,
+    Start,
+    NetDevice,
     Root,
     Overlay,
     MountPoint,
@@ -40,7 +42,7 @@ pub enum Step {
 }
 
 /// Steps with their words.
-const STEPS: [(Step, &str); 27] = [
+const STEPS: [(Step, &str); 29] = [
     (Step::Fork, "make a process in"),
     (Step::MapIds, "map the ids of"),
     (Step::Limit, "write"),
@@ -53,6 +55,8 @@ const STEPS: [(Step, &str); 27] = [
     (Step::HostName, "set the host name to"),
     (Step::Loopback, "bring up"),
     (Step::Sysctl, "set kernel parameter"),
+    (Step::Start, "start"),
+    (Step::NetDevice, "move network device"),
     (Step::Root, "mount the root"),
     (Step::Overlay, "lay a writable overlay over"),
     (Step::MountPoint, "make mount point"),
@@ -146,6 +150,9 @@ pub enum Error {
         /// Its main process.
         pid: u32,
     },
+    /// The caller's own part of it failed.
+    #[error("{0}")]
+    Caller(String),
     /// A step failed.
     #[error(transparent)]
     Step(#[from] Failure),

@@ -11,15 +11,16 @@ use ashlar_sys::at;
 use ashlar_sys::mounts::{self, Change, FileSystem, NO_DEVICES, NO_EXEC, NO_SUID, Propagation, READ_ONLY};
 
 use crate::bundle::Bundle;
+use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
 use crate::inside::Parts;
-use crate::mounts::{Options, Origin, origin, propagation};
+use crate::mounts::{Options, Origin, host_view, origin, propagation};
 use crate::spec::{Mount, NamespaceKind, ROOTFS_OVERLAY};
 use place::Shape;
 
 /// Lays it out. Gives the root: on top of the bundle's directory, which only this mount namespace sees; or, of a bundle
-/// without one, the maker's own, of which this is a copy.
-pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts) -> Result<OwnedFd, Failure> {
+/// without one, the maker's own, of which this is a copy. Gives a terminal of its own, too, if one is `wanted`.
+pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Result<(OwnedFd, Option<Console>), Failure> {
     let root = match bundle.spec.root {
         Some(_) => {
             spread_as(Path::new("/"), Propagation::Private)?;
@@ -33,20 +34,32 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts) -> Result<OwnedFd, Fai
             std::fs::File::open("/").step(Step::Root, "/")?.into()
         }
     };
-    let nodes = if has_own_devices(bundle) { nodes::take(bundle)? } else { Vec::new() };
+    let nodes = if has_own_devices(bundle) { nodes::plan(bundle)? } else { Vec::new() };
     for (mount, passed) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
         mount_one(bundle, mount, passed.take(), &root)?;
     }
+    let console = wanted.then(|| Console::new(&root, bundle.process())).transpose()?;
     if has_own_devices(bundle) {
-        nodes::make(&nodes, &root, parts.console.as_ref())?;
+        let terminal =
+            console.as_ref().map(|console| mounts::clone_tree(Some(console.terminal.as_fd()), Path::new(""), false));
+        let terminal = terminal.transpose().step(Step::Node, "/dev/console")?;
+        nodes::put(&nodes, &root, terminal.as_ref().or(parts.console.as_ref()))?;
     }
+    make_working_directory(bundle, &root);
     bundle.spec.linux.readonly_paths.iter().try_for_each(|path| make_read_only(&root, path))?;
     bundle.spec.linux.masked_paths.iter().try_for_each(|path| mask(&root, path))?;
     if bundle.spec.root.as_ref().is_some_and(|written| written.readonly) && !is_overlaid(bundle) {
         let change = Change { set: READ_ONLY, ..Change::default() };
         mounts::change(&root, &change, false).step(Step::Root, "read-only")?;
     }
-    Ok(root)
+    Ok((root, console))
+}
+
+/// Images name one that they do not have. One that cannot be made is told when the process cannot go there.
+fn make_working_directory(bundle: &Bundle, root: &OwnedFd) {
+    if bundle.spec.root.is_some() {
+        let _ = place::make(root, &bundle.process().cwd, Shape::Directory);
+    }
 }
 
 /// How the root spreads once it is one.
@@ -119,7 +132,15 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
         Origin::New(kind) => {
             let subject = format!("{kind} at {place}");
             let target = place::make(root, place, Shape::Directory)?;
-            let made = make_file_system(&kind, mount, &options).step(Step::Mount, &subject)?;
+            let made = match make_file_system(&kind, mount, &options) {
+                // Root of somebody else's user namespace may not make what shows namespaces that are not his.
+                Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => match host_view(&kind) {
+                    Some(path) => mounts::clone_tree(None, path, true),
+                    None => Err(error),
+                },
+                made => made,
+            };
+            let made = made.step(Step::Mount, &subject)?;
             mounts::attach(&made, &target).step(Step::Mount, &subject)?;
             let Some((spread, all)) = options.propagation else { return Ok(()) };
             let change = Change { propagation: Some(spread), ..Change::default() };
@@ -135,10 +156,10 @@ fn make_file_system(kind: &str, mount: &Mount, options: &Options) -> std::io::Re
     system.mount(options.set | options.set_below)
 }
 
-/// /dev is a file system of the container's own.
+/// /dev is the container's own: a file system for it, or a folder of its root.
 fn has_own_devices(bundle: &Bundle) -> bool {
     let mount = bundle.spec.mounts.iter().find(|mount| mount.destination.trim_end_matches('/') == "/dev");
-    mount.is_some_and(|mount| mount.kind.as_deref() == Some("tmpfs"))
+    mount.map_or(bundle.spec.root.is_some(), |mount| mount.kind.as_deref() == Some("tmpfs"))
 }
 
 fn make_read_only(root: &OwnedFd, path: &str) -> Result<(), Failure> {

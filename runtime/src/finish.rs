@@ -3,7 +3,10 @@
 
 use std::convert::Infallible;
 use std::ffi::CString;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use ashlar_sys::{credentials, mounts, process};
@@ -11,10 +14,13 @@ use ashlar_sys::{credentials, mounts, process};
 use crate::begin::Request;
 use crate::bundle::Bundle;
 use crate::error::{Failure, InStep, Step};
+use crate::seccomp::Filter;
 use crate::setup::Reporter;
 use crate::spec::Process;
-use crate::{capabilities, limits, seccomp};
+use crate::{capabilities, limits, scheduling};
 
+/// EACCES.
+const ACCESS: i32 = 13;
 const DEFAULT_UMASK: u32 = 0o022;
 /// Where programs are looked for if the environment does not say.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -28,76 +34,105 @@ pub(crate) fn change_root(bundle: &Bundle) -> Result<(), Failure> {
     mounts::change_root(&root).step(Step::Pivot, root.display().to_string())
 }
 
-/// Becomes the program.
-pub(crate) fn execute(request: &Request<'_>, reporter: &Reporter) -> Result<Infallible, Failure> {
-    let written = request.bundle.process();
-    let filter = request.bundle.spec.linux.seccomp.as_deref().map(serde_json::value::RawValue::get);
-    credentials::new_keyring();
+/// What is made ready while the host's files are there, of which the container's may pretend to be others.
+#[derive(Debug)]
+pub(crate) struct Prepared {
+    /// Files of security modules that take the program's label, and the text for each.
+    labels: Vec<(File, String)>,
+    filter: Option<Filter>,
+}
+
+impl Prepared {
+    /// For the process `pid`, as the host sees it.
+    pub(crate) fn new(request: &Request<'_>, pid: u32) -> Result<Self, Failure> {
+        let filter = request.bundle.spec.linux.seccomp.as_deref().map(|json| Filter::new(json.get(), request, pid));
+        Ok(Self { labels: labels(request.bundle.process())?, filter: filter.transpose()? })
+    }
+
+    fn label(&self) -> Result<(), Failure> {
+        self.labels.iter().try_for_each(|(file, text)| (&mut &*file).write_all(text.as_bytes()).step(Step::Label, text))
+    }
+
+    fn install_filter(&self) -> Result<(), Failure> {
+        self.filter.as_ref().map_or(Ok(()), Filter::install)
+    }
+}
+
+/// Becomes the program, with a terminal of the container's own instead of the descriptors that were passed.
+pub(crate) fn execute(
+    request: &Request<'_>,
+    program: &str,
+    terminal: Option<&OwnedFd>,
+    prepared: &Prepared,
+    reporter: &Reporter,
+) -> Result<Infallible, Failure> {
+    let (bundle, written) = (request.bundle, request.bundle.process());
+    if !request.keep_keyring {
+        credentials::new_keyring();
+    }
     credentials::set_umask(written.user.umask.unwrap_or(DEFAULT_UMASK));
-    label(written)?;
-    let arrived = std::env::set_current_dir(&written.cwd);
+    prepared.label()?;
+    let arrived = arrive(&written.cwd);
     limits::set(0, &written.rlimits)?;
-    schedule(written)?;
+    scheduling::apply(written)?;
+    bundle.spec.linux.memory_policy.as_ref().map_or(Ok(()), scheduling::set_memory_policy)?;
+    bundle.spec.linux.personality.as_ref().map_or(Ok(()), scheduling::set_personality)?;
+    if request.join.is_some() {
+        scheduling::pin(written.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.last.as_ref()))?;
+    }
     if !written.no_new_privileges {
-        install(filter)?;
+        prepared.install_filter()?;
     }
     take_identity(written)?;
     if arrived.is_err() {
         // It may be the user's own.
-        std::env::set_current_dir(&written.cwd).step(Step::WorkingDirectory, &written.cwd)?;
+        arrive(&written.cwd).step(Step::WorkingDirectory, &written.cwd)?;
     }
-    let environment = environment(request);
-    let program = find(request.program(), &environment)?;
     let strings = |list: &[String], what: &str| {
         let strings = list.iter().map(|text| CString::new(text.as_str()));
         strings
             .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| Failure::because(Step::Execute, &program, format!("a NUL byte in its {what}")))
+            .map_err(|_| Failure::because(Step::Execute, program, format!("a NUL byte in its {what}")))
     };
     let arguments = strings(request.program(), "arguments")?;
-    let variables = strings(&environment, "environment")?;
-    let path = strings(std::slice::from_ref(&program), "path")?.remove(0);
-    process::arrange(&request.passed()).step(Step::Descriptors, "the descriptors")?;
+    let variables = strings(&environment(request), "environment")?;
+    let path = strings(&[program.to_owned()], "path")?.remove(0);
+    let mut passed = request.passed();
+    if let Some(terminal) = terminal {
+        passed[..3].fill(terminal.as_fd());
+    }
+    process::arrange(&passed).step(Step::Descriptors, "the descriptors")?;
     if written.no_new_privileges {
         credentials::no_new_privileges().step(Step::Capabilities, "no_new_privileges")?;
         // The filter need allow nothing but the execution.
         reporter.executing();
-        install(filter)?;
+        prepared.install_filter()?;
     } else {
         reporter.executing();
     }
     Err(Failure::new(Step::Execute, program, &process::execute(&path, &arguments, &variables)))
 }
 
-fn install(filter: Option<&str>) -> Result<(), Failure> {
-    filter.map_or(Ok(()), seccomp::install)
+/// Goes where the process shall be. A descriptor that leaked could lead out of the container: then there is no way to
+/// say where that is.
+fn arrive(directory: &str) -> io::Result<()> {
+    std::env::set_current_dir(directory)?;
+    std::env::current_dir().map(drop)
 }
 
-/// How it is given the processor. Before rights are given up: only root may ask for more than the others have.
-fn schedule(written: &Process) -> Result<(), Failure> {
-    let Some(scheduler) = &written.scheduler else { return Ok(()) };
-    if scheduler.policy != "SCHED_OTHER" {
-        let policy = &scheduler.policy;
-        return Err(Failure::because(Step::ProcessLimit, format!("scheduler {policy}"), "it is not supported"));
-    }
-    match scheduler.nice {
-        Some(nice) => credentials::set_nice(nice).step(Step::ProcessLimit, format!("nice {nice}")),
-        None => Ok(()),
-    }
-}
-
-/// Labels that security modules give to the program.
-fn label(written: &Process) -> Result<(), Failure> {
+/// Opens what takes the labels that security modules give to the program.
+fn labels(written: &Process) -> Result<Vec<(File, String)>, Failure> {
     let labels = [
         (&written.apparmor_profile, "/proc/self/attr/apparmor/exec", "exec "),
         (&written.selinux_label, "/proc/self/attr/exec", ""),
     ];
-    for (name, file, verb) in labels {
-        if let Some(name) = name.as_ref().filter(|name| !name.is_empty()) {
-            fs::write(file, format!("{verb}{name}")).step(Step::Label, name)?;
-        }
+    let mut files = Vec::new();
+    for (name, path, verb) in labels {
+        let Some(name) = name.as_ref().filter(|name| !name.is_empty()) else { continue };
+        let file = OpenOptions::new().write(true).open(path).step(Step::Label, name)?;
+        files.push((file, format!("{verb}{name}")));
     }
-    Ok(())
+    Ok(files)
 }
 
 fn take_identity(written: &Process) -> Result<(), Failure> {
@@ -131,19 +166,35 @@ fn merge<'a>(base: &[String], added: impl Iterator<Item = (&'a str, String)>) ->
     environment
 }
 
-/// A program without a slash in its name is looked for in PATH.
+/// The program's path, as the container sees it: asked for while a mistake can still be told to whoever makes the
+/// container.
+pub(crate) fn locate(request: &Request<'_>) -> Result<String, Failure> {
+    find(request.program(), &environment(request))
+}
+
+/// A program without a slash in its name is looked for in PATH. The words are those that engines look for.
 fn find(arguments: &[String], environment: &[String]) -> Result<String, Failure> {
     let name = arguments.first().map_or("", String::as_str);
     if name.is_empty() {
         return Err(Failure::because(Step::Execute, "nothing", "the command is empty"));
+    }
+    if name.starts_with('/') {
+        let meta = fs::metadata(name).step(Step::Execute, name)?;
+        return match meta.is_file() && meta.mode() & 0o111 != 0 {
+            true => Ok(name.to_owned()),
+            false => Err(Failure::new(Step::Execute, name, &io::Error::from_raw_os_error(ACCESS))),
+        };
     }
     if name.contains('/') {
         return Ok(name.to_owned());
     }
     let path = environment.iter().find_map(|pair| pair.strip_prefix("PATH=")).unwrap_or(DEFAULT_PATH);
     let candidates = path.split(':').map(|folder| format!("{folder}/{name}"));
-    let found = candidates.into_iter().find(|candidate| Path::new(candidate).is_file());
-    found.ok_or_else(|| Failure::because(Step::Execute, name, format!("it is nowhere in PATH ({path})")))
+    let found = candidates
+        .into_iter()
+        .find(|candidate| fs::metadata(candidate).is_ok_and(|meta| meta.is_file() && meta.mode() & 0o111 != 0));
+    let nowhere = || format!("executable file not found in $PATH ({path})");
+    found.ok_or_else(|| Failure::because(Step::Execute, name, nowhere()))
 }
 
 #[cfg(test)]
@@ -168,9 +219,12 @@ mod tests {
             let got = find(&[name.to_owned()], &[format!("PATH={path}")]);
             assert_eq!(got.unwrap_or_else(|failure| failure.to_string()), expect);
         };
-        check("/x/y", "", "/x/y");
+        check("x/y", "", "x/y");
+        check("/bin/sh", "", "/bin/sh");
+        check("/x/y", "", "cannot execute /x/y: No such file or directory");
+        check("/etc/passwd", "", "cannot execute /etc/passwd: Permission denied");
         check("sh", "/nowhere:/bin", "/bin/sh");
-        check("nonsense", "/bin", "cannot execute nonsense: it is nowhere in PATH (/bin)");
+        check("nonsense", "/bin", "cannot execute nonsense: executable file not found in $PATH (/bin)");
         check("", "/bin", "cannot execute nothing: the command is empty");
     }
 }

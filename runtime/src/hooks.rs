@@ -17,13 +17,26 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// A container's state, as hooks read it (runtime.md, State).
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct State<'a> {
+pub(crate) struct State<'a> {
     oci_version: &'a str,
     id: &'a str,
     status: &'a str,
+    /// A container that has ended has none.
+    #[serde(skip_serializing_if = "is_none")]
     pid: u32,
     bundle: &'a Path,
     annotations: &'a std::collections::BTreeMap<String, String>,
+}
+
+fn is_none(pid: &u32) -> bool {
+    *pid == 0
+}
+
+impl<'a> State<'a> {
+    pub(crate) fn of(bundle: &'a Bundle, id: &'a str, status: &'a str, pid: u32) -> Self {
+        let Bundle { directory, spec } = bundle;
+        Self { oci_version: &spec.oci_version, id, status, pid, bundle: directory, annotations: &spec.annotations }
+    }
 }
 
 /// Runs hooks in order and waits for each; the first that fails ends it. `status` is the container's: `creating`,
@@ -35,15 +48,8 @@ pub fn run_hooks(hooks: &[Hook], bundle: &Bundle, id: &str, status: &str, pid: u
     if hooks.is_empty() {
         return Ok(());
     }
-    let state = State {
-        oci_version: &bundle.spec.oci_version,
-        id,
-        status,
-        pid,
-        bundle: &bundle.directory,
-        annotations: &bundle.spec.annotations,
-    };
-    let state = serde_json::to_vec(&state).map_err(|e| Failure::because(Step::Hook, id, e.to_string()))?;
+    let state = serde_json::to_vec(&State::of(bundle, id, status, pid))
+        .map_err(|e| Failure::because(Step::Hook, id, e.to_string()))?;
     hooks.iter().try_for_each(|hook| run(hook, &state))
 }
 

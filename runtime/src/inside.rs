@@ -10,11 +10,13 @@ use ashlar_sys::{credentials, filesystem, mounts, network, terminal};
 use crate::begin::Request;
 use crate::bundle::{self, Bundle};
 use crate::channel::{Channel, Topic};
+use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
+use crate::finish::Prepared;
 use crate::hooks::run_hooks;
 use crate::setup::Reporter;
 use crate::spec::NamespaceKind;
-use crate::{files, finish};
+use crate::{files, finish, gate, sources};
 
 /// What the host's side passed.
 #[derive(Debug, Default)]
@@ -35,9 +37,13 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     let kinds = [NamespaceKind::Mount, NamespaceKind::Network, NamespaceKind::Ipc, NamespaceKind::Uts];
     let kinds: Vec<Kind> = kinds.into_iter().filter(|kind| bundle.makes(*kind)).map(bundle::kind).collect();
     namespace::unshare(&kinds).step(Step::Namespace, "new namespaces")?;
-    channel.send(Topic::Born, 0, None).step(Step::Prepare, "the container")?;
-    await_mapping(channel)?;
-    let own_users = bundle.makes(NamespaceKind::User);
+    if bundle.has_runtime_hooks() {
+        channel.send(Topic::Born, 0, None).step(Step::Prepare, "the container")?;
+    }
+    if bundle.makes(NamespaceKind::User) {
+        await_mapping(channel)?;
+    }
+    let own_users = bundle.owns(NamespaceKind::User);
     if own_users {
         credentials::become_user(0, 0, &[]).step(Step::Identity, "root of the user namespace")?;
     }
@@ -45,6 +51,11 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     // From here on others may be in the namespaces; what this process still holds of the host is not for them.
     credentials::hide().step(Step::Identity, "invisible")?;
     let mut parts = receive(bundle, channel)?;
+    // The host's /proc is still there, and nothing of the container's is.
+    let prepared = Prepared::new(request, parts.pid)?;
+    if bundle.makes(NamespaceKind::Mount) && sources::are_for_the_inside(bundle) {
+        clone_sources(bundle, &mut parts)?;
+    }
     enter_namespaces(bundle, &parts)?;
     name_host(bundle)?;
     if bundle.makes(NamespaceKind::Network) {
@@ -54,25 +65,59 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
         let path = format!("/proc/sys/{}", name.replace('.', "/"));
         fs::write(path, value).step(Step::Sysctl, format!("{name} to {value}"))?;
     }
-    let hooks = &bundle.spec.hooks.create_container;
-    if bundle.makes(NamespaceKind::Mount) {
-        let root = files::lay_out(bundle, &mut parts)?;
-        run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
-        if bundle.spec.root.is_some() {
-            mounts::pivot(&root).step(Step::Pivot, bundle.root().display().to_string())?;
-        }
-        files::spread(bundle)?;
-    } else {
-        run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
-        finish::change_root(bundle)?;
-    }
+    let console = change_root(request, &mut parts)?;
     terminal::new_session();
+    let terminal = match (console, request.console) {
+        (Some(console), Some(socket)) => {
+            terminal::take(&console.terminal, false).step(Step::Terminal, "of its own")?;
+            Some(console.send(socket)?)
+        }
+        _ => None,
+    };
     if request.terminal {
         // Nobody else has it any more; only the host's root could take it from others.
         terminal::take(&request.stdio[0], !own_users).step(Step::Terminal, "on standard input")?;
     }
-    run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
-    finish::execute(request, reporter)
+    let program = finish::locate(request)?;
+    let finish = |reporter: &Reporter| {
+        run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
+        finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)
+    };
+    let Some(gate) = request.gate else { return finish(reporter) };
+    let visitor = gate::wait(gate, reporter, request.passed().len())?;
+    finish(&visitor).inspect_err(|failure| visitor.failed(failure))
+}
+
+/// Lays the container's files out and makes them the only ones; gives its terminal, if it has one of its own.
+fn change_root(request: &Request<'_>, parts: &mut Parts) -> Result<Option<Console>, Failure> {
+    let bundle = request.bundle;
+    let hooks = &bundle.spec.hooks.create_container;
+    let wanted = request.console.is_some();
+    if !bundle.makes(NamespaceKind::Mount) {
+        run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
+        finish::change_root(bundle)?;
+        let root = OwnedFd::from(fs::File::open("/").step(Step::Root, "/")?);
+        return wanted.then(|| Console::new(&root, bundle.process())).transpose();
+    }
+    let (root, console) = files::lay_out(bundle, parts, wanted)?;
+    run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
+    if bundle.spec.root.is_some() {
+        let changed = if request.no_pivot { mounts::cover_root(&root) } else { mounts::pivot(&root) };
+        changed.step(Step::Pivot, bundle.root().display().to_string())?;
+    }
+    files::spread(bundle)?;
+    Ok(console)
+}
+
+/// Before anything about the mounts is changed: what is bound spreads as it does on the host.
+fn clone_sources(bundle: &Bundle, parts: &mut Parts) -> Result<(), Failure> {
+    if bundle.spec.root.is_some() {
+        parts.root = Some(sources::root(bundle, None)?);
+    }
+    for (mount, place) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
+        *place = sources::bound(bundle, mount, None)?;
+    }
+    Ok(())
 }
 
 fn await_mapping(channel: &Channel) -> Result<(), Failure> {

@@ -7,5 +7,5 @@
 mod options;
 mod plan;
 
-pub(crate) use options::{Options, propagation};
-pub(crate) use plan::{Origin, origin};
+pub(crate) use options::{Options, names as option_names, propagation};
+pub(crate) use plan::{Origin, host_view, origin};

@@ -7,22 +7,97 @@
 mod assembler;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 
 use ashlar_sys::seccomp::{self, Instruction};
+use ashlar_sys::{process, socket};
+use serde::Serialize;
 
+use crate::begin::Request;
 use crate::error::{Failure, InStep, Step};
+use crate::hooks::State;
 use crate::spec::{Seccomp, SyscallArgument, SyscallRule};
 use assembler::{Condition, Leaf, Test};
 
 const SUBJECT: &str = "linux.seccomp";
 
-/// Puts this process under the filter.
-pub(crate) fn install(json: &str) -> Result<(), Failure> {
-    let written: Seccomp =
-        serde_json::from_str(json).map_err(|error| Failure::because(Step::Filter, SUBJECT, error.to_string()))?;
-    let filter = compile(&written)?;
-    let flags = written.flags.iter().try_fold(0, |bits, name| Ok::<u32, Failure>(bits | flag(name)?))?;
-    seccomp::install(&filter, flags).step(Step::Filter, SUBJECT)
+/// A filter, ready to be put in force.
+#[derive(Debug)]
+pub(crate) struct Filter {
+    instructions: Vec<Instruction>,
+    flags: u32,
+    /// Who decides about calls that are told, and what that one is told about the process.
+    listener: Option<(OwnedFd, Vec<u8>)>,
+}
+
+impl Filter {
+    /// Compiles the profile for the process `pid` and connects to its listener.
+    pub(crate) fn new(json: &str, request: &Request<'_>, pid: u32) -> Result<Self, Failure> {
+        let written: Seccomp =
+            serde_json::from_str(json).map_err(|error| Failure::because(Step::Filter, SUBJECT, error.to_string()))?;
+        let instructions = compile(&written)?;
+        let flags = written.flags.iter().try_fold(0, |bits, name| Ok::<u32, Failure>(bits | flag(name)?))?;
+        Ok(Self { instructions, flags, listener: listener(&written, request, pid)? })
+    }
+
+    /// Puts this process under it.
+    pub(crate) fn install(&self) -> Result<(), Failure> {
+        let Some((socket, message)) = &self.listener else {
+            return seccomp::install(&self.instructions, self.flags).step(Step::Filter, SUBJECT);
+        };
+        let told = seccomp::install_with_listener(&self.instructions, self.flags)
+            .and_then(|calls| socket::send(socket, message, &[calls.as_raw_fd()]));
+        told.map(drop).step(Step::Filter, SUBJECT)
+    }
+}
+
+/// What whoever decides about calls is told (runtime-linux, container process state).
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told<'a> {
+    oci_version: &'a str,
+    fds: [&'a str; 1],
+    pid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<&'a str>,
+    state: State<'a>,
+}
+
+fn listener(written: &Seccomp, request: &Request<'_>, pid: u32) -> Result<Option<(OwnedFd, Vec<u8>)>, Failure> {
+    let notify = |action: &str| action == NOTIFY;
+    if notify(&written.default_action) {
+        return Err(refuse(format!("defaultAction cannot be {NOTIFY}: the process could not even begin")));
+    }
+    let told = |rule: &&SyscallRule| notify(&rule.action);
+    let Some(path) = written.listener_path.as_ref().filter(|path| !path.is_empty()) else {
+        return match written.syscalls.iter().any(|rule| told(&rule)) || written.listener_metadata.is_some() {
+            true => Err(refuse(format!("{NOTIFY} and listenerMetadata need a listenerPath"))),
+            false => Ok(None),
+        };
+    };
+    if !written.syscalls.iter().any(|rule| told(&rule)) {
+        return Ok(None);
+    }
+    // The descriptor has to get to the listener before there is anybody to decide.
+    for call in ["sendmsg", "write"] {
+        if written.syscalls.iter().filter(told).any(|rule| rule.names.iter().any(|name| name == call)) {
+            return Err(refuse(format!("{call} cannot be {NOTIFY}: the listener is told by it")));
+        }
+    }
+    let socket = UnixStream::connect(path).step(Step::Filter, path)?;
+    let socket = process::above(&socket, request.passed().len()).step(Step::Filter, path)?;
+    let bundle = request.bundle;
+    let (status, main) = request.join.map_or(("creating", pid), |main| ("running", main));
+    let message = Told {
+        oci_version: &bundle.spec.oci_version,
+        fds: ["seccompFd"],
+        pid,
+        metadata: written.listener_metadata.as_deref(),
+        state: State::of(bundle, request.id, status, main),
+    };
+    let message = serde_json::to_vec(&message).map_err(|error| refuse(error.to_string()))?;
+    Ok(Some((socket, message)))
 }
 
 fn refuse(reason: String) -> Failure {
@@ -30,31 +105,48 @@ fn refuse(reason: String) -> Failure {
 }
 
 fn flag(name: &str) -> Result<u32, Failure> {
-    Ok(match name {
-        "SECCOMP_FILTER_FLAG_TSYNC" => 1,
-        "SECCOMP_FILTER_FLAG_LOG" => 2,
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW" => 4,
-        other => return Err(refuse(format!("unknown flag {other}"))),
-    })
+    let found = FLAGS.iter().find(|(known, _)| *known == name);
+    found.map(|(_, bit)| *bit).ok_or_else(|| refuse(format!("unknown flag {name}")))
 }
 
+/// Architectures whose calls can be told apart.
+pub(crate) const ARCHITECTURES: [(&str, u32); 1] = [(NATIVE, seccomp::ARCHITECTURE)];
+#[cfg(target_arch = "x86_64")]
+const NATIVE: &str = "SCMP_ARCH_X86_64";
+#[cfg(target_arch = "aarch64")]
+const NATIVE: &str = "SCMP_ARCH_AARCH64";
+
+/// Flags of filters, by their bits.
+pub(crate) const FLAGS: [(&str, u32); 4] = [
+    ("SECCOMP_FILTER_FLAG_TSYNC", 1),
+    ("SECCOMP_FILTER_FLAG_LOG", 2),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", 4),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", 32),
+];
+const NOTIFY: &str = "SCMP_ACT_NOTIFY";
 const KILL_PROCESS: u32 = 0x8000_0000;
 const ERRNO: u32 = 0x0005_0000;
+const TRACE: u32 = 0x7ff0_0000;
 const NOT_PERMITTED: u32 = 1;
-
 /// What a filter returns for an action.
+pub(crate) const ACTIONS: [(&str, u32); 9] = [
+    ("SCMP_ACT_ALLOW", 0x7fff_0000),
+    ("SCMP_ACT_ERRNO", ERRNO),
+    ("SCMP_ACT_KILL", 0),
+    ("SCMP_ACT_KILL_PROCESS", KILL_PROCESS),
+    ("SCMP_ACT_KILL_THREAD", 0),
+    ("SCMP_ACT_LOG", 0x7ffc_0000),
+    (NOTIFY, 0x7fc0_0000),
+    ("SCMP_ACT_TRACE", TRACE),
+    ("SCMP_ACT_TRAP", 0x0003_0000),
+];
+
 fn action(name: &str, errno: Option<u32>) -> Result<u32, Failure> {
-    let data = errno.unwrap_or(NOT_PERMITTED) & 0xffff;
-    Ok(match name {
-        "SCMP_ACT_ALLOW" => 0x7fff_0000,
-        "SCMP_ACT_ERRNO" => ERRNO | data,
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => 0,
-        "SCMP_ACT_KILL_PROCESS" => KILL_PROCESS,
-        "SCMP_ACT_TRAP" => 0x0003_0000,
-        "SCMP_ACT_TRACE" => 0x7ff0_0000 | data,
-        "SCMP_ACT_LOG" => 0x7ffc_0000,
-        other => return Err(refuse(format!("unsupported action {other}"))),
-    })
+    let found = ACTIONS.iter().find(|(known, _)| *known == name);
+    let value = found.map(|(_, value)| *value).ok_or_else(|| refuse(format!("unsupported action {name}")))?;
+    // Only these carry a number along.
+    let data = if matches!(value, ERRNO | TRACE) { errno.unwrap_or(NOT_PERMITTED) & 0xffff } else { 0 };
+    Ok(value | data)
 }
 
 /// The filter of a profile.
@@ -83,6 +175,10 @@ fn conditions(rule: &SyscallRule) -> Result<Vec<Vec<Test>>, Failure> {
     let repeated = indices.len() < tests.len();
     Ok(if repeated { tests.into_iter().map(|test| vec![test]).collect() } else { vec![tests] })
 }
+
+/// Names of comparisons.
+pub(crate) const OPERATORS: [&str; 7] =
+    ["SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE", "SCMP_CMP_EQ", "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"];
 
 fn test(argument: &SyscallArgument) -> Result<Test, Failure> {
     let condition = match argument.op.as_str() {

@@ -1,7 +1,7 @@
 //! How a set-up went: records through a pipe that closes when the program is executed.
 //!
-//! Both processes of a set-up hold the writing end. A record is a failure, or says that the program is about to be
-//! executed. At the end of the pipe: a failure if there is one; else success if the execution was announced; else
+//! Both processes of a set-up hold the writing end. A record is a failure, says that the program is about to be
+//! executed, or that all is ready and waits to be started, which is the end of what is told here. At the end of the pipe: a failure if there is one; else success if the execution was announced; else
 //! whoever set up was killed.
 
 use std::fs::File;
@@ -13,6 +13,7 @@ use ashlar_sys::{descriptor, process};
 use crate::error::{Error, Failure, Step};
 
 const EXECUTING: u8 = 0xff;
+const READY: u8 = 0xfe;
 /// Longest text in a record; the whole fits into what a pipe takes at once.
 const TEXT_LIMIT: usize = 1500;
 
@@ -25,6 +26,11 @@ pub(crate) struct Reporter {
 }
 
 impl Reporter {
+    /// To somebody at the other end of a socket.
+    pub(crate) fn over(socket: OwnedFd) -> Self {
+        Self { pipe: socket.into(), person: None }
+    }
+
     pub(crate) fn raw(&self) -> RawFd {
         self.pipe.as_raw_fd()
     }
@@ -40,6 +46,10 @@ impl Reporter {
         if let Some(person) = &self.person {
             write(person, format!("{failure}\n").as_bytes());
         }
+    }
+
+    pub(crate) fn ready(&self) {
+        write(&self.pipe, &[READY]);
     }
 
     pub(crate) fn executing(&self) {
@@ -81,7 +91,7 @@ fn text(bytes: &[u8]) -> Option<(String, &[u8])> {
 /// A set-up that is under way.
 #[derive(Debug)]
 pub struct Setup {
-    pipe: io::PipeReader,
+    pipe: File,
     subject: String,
     read: Vec<u8>,
 }
@@ -89,14 +99,16 @@ pub struct Setup {
 /// Both ends. `subject` is what the start is called in errors.
 pub(crate) fn pair(subject: String) -> io::Result<(Setup, Reporter)> {
     let (reader, writer) = io::pipe()?;
-    descriptor::set_blocking(&reader, false)?;
-    Ok((
-        Setup { pipe: reader, subject, read: Vec::new() },
-        Reporter { pipe: OwnedFd::from(writer).into(), person: None },
-    ))
+    Ok((Setup::over(reader.into(), subject)?, Reporter::over(writer.into())))
 }
 
 impl Setup {
+    /// What comes out of a pipe or a socket.
+    pub(crate) fn over(pipe: OwnedFd, subject: String) -> io::Result<Self> {
+        descriptor::set_blocking(&pipe, false)?;
+        Ok(Self { pipe: pipe.into(), subject, read: Vec::new() })
+    }
+
     /// Readable when there is something to say.
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.pipe.as_fd()
@@ -110,6 +122,9 @@ impl Setup {
                 Ok(0) => return Some(self.verdict()),
                 Ok(count) => {
                     self.read.extend(&buffer[..count]);
+                    if self.read == [READY] {
+                        return Some(Ok(()));
+                    }
                     // The other process may go on for a while; what it does is of no use any more.
                     if let Some(failure) = self.failure() {
                         return Some(Err(failure.into()));

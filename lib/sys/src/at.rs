@@ -34,6 +34,53 @@ pub fn locate(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     open_how(root, path, libc::O_PATH, IN_ROOT | NO_MAGIC_LINKS)
 }
 
+/// Opens what is at `path` below `root` for reading and writing; a terminal does not become the session's.
+pub fn open(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    const NO_MAGIC_LINKS: u64 = 0x02;
+    const IN_ROOT: u64 = 0x10;
+    open_how(root, path, libc::O_RDWR | libc::O_NOCTTY, IN_ROOT | NO_MAGIC_LINKS)
+}
+
+/// Opens what is at `path` below `root`, a directory in whose own file system it must be, to be written to. Not even a
+/// link is followed.
+pub fn open_strictly(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    const NO_OTHER_MOUNT: u64 = 0x01;
+    const NO_LINKS: u64 = 0x04;
+    const BELOW: u64 = 0x08;
+    open_how(root, path, libc::O_WRONLY, NO_OTHER_MOUNT | NO_LINKS | BELOW)
+}
+
+/// What kind of device node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Node {
+    /// Of a device that reads and writes bytes.
+    Character(u32, u32),
+    /// Of a disk.
+    Block(u32, u32),
+    /// A named pipe.
+    Pipe,
+}
+
+/// Makes a device node with exactly this mode and owner.
+pub fn make_node(parent: &impl AsFd, name: &Path, node: Node, mode: u32, uid: u32, gid: u32) -> io::Result<()> {
+    let name = CString::new(name.as_os_str().as_bytes())?;
+    let (kind, number) = match node {
+        Node::Character(major, minor) => (libc::S_IFCHR, libc::makedev(major, minor)),
+        Node::Block(major, minor) => (libc::S_IFBLK, libc::makedev(major, minor)),
+        Node::Pipe => (libc::S_IFIFO, 0),
+    };
+    let parent = parent.as_fd().as_raw_fd();
+    // SAFETY: the name is NUL-terminated; the other arguments are numbers. The mode is set again without the umask.
+    unsafe {
+        crate::result(libc::mknodat(parent, name.as_ptr(), kind | mode, number))?;
+        crate::result(libc::fchmodat(parent, name.as_ptr(), mode, 0))?;
+        if uid != 0 || gid != 0 {
+            crate::result(libc::fchownat(parent, name.as_ptr(), uid, gid, libc::AT_SYMLINK_NOFOLLOW))?;
+        }
+    }
+    Ok(())
+}
+
 /// Makes a directory; one that is there already will do.
 pub fn make_directory(parent: &impl AsFd, name: &Path, mode: u32) -> io::Result<()> {
     let name = CString::new(name.as_os_str().as_bytes())?;

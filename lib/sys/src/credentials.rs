@@ -144,3 +144,27 @@ pub fn set_domain_name(name: &str) -> io::Result<()> {
     crate::result(unsafe { libc::setdomainname(name.as_ptr().cast(), name.len()) })?;
     Ok(())
 }
+
+/// Whether this process may administer its user namespace (CAP_SYS_ADMIN is in force).
+pub fn may_administer() -> bool {
+    const VERSION_3: u32 = 0x2008_0522;
+    const SYS_ADMIN: u32 = 21;
+    let mut header = CapabilityHeader { version: VERSION_3, pid: 0 };
+    let empty = || CapabilityData { effective: 0, permitted: 0, inheritable: 0 };
+    let mut data = [empty(), empty()];
+    // SAFETY: version 3 has two structures of data, which the kernel may write to.
+    let read = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, data.as_mut_ptr()) };
+    read == 0 && data[0].effective & 1 << SYS_ADMIN != 0
+}
+
+/// The user that this process acts as.
+pub fn user() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::geteuid() }
+}
+
+/// The group that this process acts as.
+pub fn group() -> u32 {
+    // SAFETY: takes nothing and cannot fail.
+    unsafe { libc::getegid() }
+}

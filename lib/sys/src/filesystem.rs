@@ -2,6 +2,7 @@
 
 use std::ffi::CString;
 use std::io;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
@@ -33,6 +34,29 @@ pub fn mount(source: &str, target: &Path, kind: &str, flags: u64, data: &str) ->
         libc::mount(source.as_ptr(), target.as_ptr(), kind.as_ptr(), flags as _, data.as_ptr().cast())
     })?;
     Ok(())
+}
+
+/// Which file system a path is in, by its magic number (statfs(2)).
+pub fn kind(path: &Path) -> io::Result<u64> {
+    let path = CString::new(path.as_os_str().as_bytes())?;
+    let mut status = std::mem::MaybeUninit::<libc::statfs>::zeroed();
+    // SAFETY: the path is NUL-terminated, `status` may be written to and is whole when the call succeeds.
+    let status = unsafe {
+        crate::result(libc::statfs(path.as_ptr(), status.as_mut_ptr()))?;
+        status.assume_init()
+    };
+    Ok(status.f_type as u64)
+}
+
+/// Whether nothing can be written to the mount that an open file was found in.
+pub fn is_read_only(file: &impl AsFd) -> io::Result<bool> {
+    let mut status = std::mem::MaybeUninit::<libc::statvfs>::zeroed();
+    // SAFETY: `status` may be written to and is whole when the call succeeds.
+    let status = unsafe {
+        crate::result(libc::fstatvfs(file.as_fd().as_raw_fd(), status.as_mut_ptr()))?;
+        status.assume_init()
+    };
+    Ok(status.f_flag & libc::ST_RDONLY != 0)
 }
 
 /// Shows a folder in a second place.

@@ -22,6 +22,7 @@ pub mod namespace;
 pub mod network;
 pub mod power;
 pub mod process;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod socket;

@@ -209,6 +209,14 @@ pub fn pivot(root: impl AsFd) -> io::Result<()> {
     std::env::set_current_dir("/")
 }
 
+/// Moves the mount at `root` over the root of this mount namespace: where that is the initramfs, which cannot be changed
+/// for another.
+pub fn cover_root(root: impl AsFd) -> io::Result<()> {
+    change_directory(&root)?;
+    attach(&root, std::fs::File::open("/")?)?;
+    change_root(Path::new("."))
+}
+
 /// fchdir(2).
 pub fn change_directory(directory: &impl AsFd) -> io::Result<()> {
     // SAFETY: takes an open descriptor.

@@ -49,14 +49,29 @@ pub struct Child {
 /// In the copy no signal is blocked, every one has its default action (SIGPIPE is ignored until [`execute`]), and
 /// nothing of the caller's stack is dropped.
 pub fn fork(namespaces: &[Kind], group: Option<BorrowedFd<'_>>, body: impl FnOnce() -> i32) -> io::Result<Child> {
+    copy(namespaces, group, 0, body)
+}
+
+/// As [`fork`], but the copy is a child of this process's parent: a brother.
+pub fn fork_beside(namespaces: &[Kind], body: impl FnOnce() -> i32) -> io::Result<Child> {
+    copy(namespaces, None, libc::CLONE_PARENT as u64, body)
+}
+
+fn copy(
+    namespaces: &[Kind],
+    group: Option<BorrowedFd<'_>>,
+    flags: u64,
+    body: impl FnOnce() -> i32,
+) -> io::Result<Child> {
     if threads()? != 1 {
         return Err(io::Error::other("a process with several threads cannot be copied"));
     }
     let mut pidfd: RawFd = -1;
     let mut args = CloneArgs {
-        flags: libc::CLONE_PIDFD as u64 | namespaces.iter().fold(0, |flags, kind| flags | kind.flag()),
+        flags: libc::CLONE_PIDFD as u64 | namespaces.iter().fold(flags, |flags, kind| flags | kind.flag()),
         pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        // A brother's end is told as ours will be.
+        exit_signal: if flags == 0 { libc::SIGCHLD as u64 } else { 0 },
         ..CloneArgs::default()
     };
     if let Some(group) = group {
@@ -195,6 +210,22 @@ pub fn arrange(wanted: &[BorrowedFd<'_>]) -> io::Result<()> {
     }
     close_range(wanted.len() as u32, u32::MAX, CLOSE_ON_EXEC);
     Ok(())
+}
+
+/// Becomes the program that a descriptor refers to. Returns only when that fails.
+pub fn execute_file(program: &impl AsFd, arguments: &[CString], environment: &[CString]) -> io::Error {
+    let list = |strings: &[CString]| {
+        strings.iter().map(|s| s.as_ptr()).chain([std::ptr::null()]).collect::<Vec<*const libc::c_char>>()
+    };
+    let (arguments, environment) = (list(arguments), list(environment));
+    let program = program.as_fd().as_raw_fd();
+    // SAFETY: the path is empty, both lists end with a null pointer, and all strings outlive the call.
+    unsafe {
+        let empty = c"".as_ptr();
+        let (arguments, environment) = (arguments.as_ptr(), environment.as_ptr());
+        libc::syscall(libc::SYS_execveat, program, empty, arguments, environment, libc::AT_EMPTY_PATH);
+    }
+    io::Error::last_os_error()
 }
 
 /// Becomes another program. Returns only when that fails.

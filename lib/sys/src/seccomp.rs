@@ -3,6 +3,7 @@
 mod syscalls;
 
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
 /// One instruction of a filter (struct sock_filter).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +44,19 @@ pub fn install(filter: &[Instruction], flags: u32) -> io::Result<()> {
     let done = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags, &raw const program) };
     crate::result(done as i32)?;
     Ok(())
+}
+
+/// As [`install`], and gives the descriptor over which somebody else decides about calls (SECCOMP_RET_USER_NOTIF).
+pub fn install_with_listener(filter: &[Instruction], flags: u32) -> io::Result<OwnedFd> {
+    const SET_MODE_FILTER: u32 = 1;
+    const NEW_LISTENER: u32 = 8;
+    let length = u16::try_from(filter.len()).map_err(|_| io::ErrorKind::InvalidInput)?;
+    let program = Program { length, instructions: filter.as_ptr() };
+    // SAFETY: as in `install`; returns a new descriptor.
+    let fd = unsafe { libc::syscall(libc::SYS_seccomp, SET_MODE_FILTER, flags | NEW_LISTENER, &raw const program) };
+    let fd = crate::result(fd as i32)?;
+    // SAFETY: new, and owned by nobody else.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }
 
 /// The number of a system call on this machine, if it has it.

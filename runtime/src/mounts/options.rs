@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub idmap_below: bool,
     /// It may be missing.
     pub optional: bool,
+    /// A new file system gets what lies under it.
+    pub copy_up: bool,
     /// How it spreads, and whether so does all below.
     pub propagation: Option<(Propagation, bool)>,
     /// For the file system: key and value.
@@ -74,6 +76,17 @@ pub(crate) fn propagation(name: &str) -> Option<(Propagation, bool)> {
     one(name).map(|found| (found, false)).or_else(below)
 }
 
+/// All options that are not for a file system.
+pub(crate) fn names() -> Vec<String> {
+    let words = ["bind", "rbind", "idmap", "ridmap", "tmpcopyup", "x-optional"].into_iter();
+    let spread = ["private", "slave", "shared", "unbindable"].into_iter();
+    let twice = BITS.iter().map(|(name, ..)| *name).chain(spread);
+    let mut names: Vec<String> = words.map(str::to_owned).collect();
+    names.extend(twice.flat_map(|name| [name.to_owned(), format!("r{name}")]));
+    names.sort();
+    names
+}
+
 impl Options {
     /// Reads a mount's options; a later one undoes an earlier one.
     pub(crate) fn parse(options: &[String]) -> Self {
@@ -89,6 +102,7 @@ impl Options {
             "rbind" => (self.bind, self.recursive) = (true, true),
             "idmap" => self.idmap = true,
             "ridmap" => (self.idmap, self.idmap_below) = (true, true),
+            "tmpcopyup" => self.copy_up = true,
             "x-optional" => self.optional = true,
             _ => {
                 if let Some((set, clear)) = bits(option) {

@@ -28,6 +28,11 @@ const VIEWS: [(&str, NamespaceKind, &str); 4] = [
     ("cgroup2", NamespaceKind::Cgroup, "/sys/fs/cgroup"),
 ];
 
+/// Where the host has a file system that shows a namespace.
+pub(crate) fn host_view(kind: &str) -> Option<&'static Path> {
+    VIEWS.iter().find(|(view, ..)| *view == kind).map(|(.., path)| Path::new(*path))
+}
+
 /// Decides. `own` says which namespaces are the container's own.
 pub(crate) fn origin(mount: &Mount, options: &Options, bundle: &Path, own: impl Fn(NamespaceKind) -> bool) -> Origin {
     let kind = mount.kind.as_deref().filter(|kind| !kind.is_empty() && *kind != "none");

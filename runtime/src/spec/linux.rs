@@ -21,6 +21,8 @@ pub struct Linux {
     pub time_offsets: BTreeMap<String, TimeOffset>,
     /// Further device nodes.
     pub devices: Vec<Device>,
+    /// Where its control group is; how that is read is the caller's choice.
+    pub cgroups_path: Option<String>,
     /// What the group of control may use.
     pub resources: Resources,
     /// Kernel parameters by name.
@@ -33,6 +35,16 @@ pub struct Linux {
     pub masked_paths: Vec<String>,
     /// Paths that cannot be written.
     pub readonly_paths: Vec<String>,
+    /// SELinux label of its mounts.
+    pub mount_label: Option<String>,
+    /// Which system it believes to run on.
+    pub personality: Option<Personality>,
+    /// From which nodes it gets memory.
+    pub memory_policy: Option<MemoryPolicy>,
+    /// Share of the processors' caches, unread: who has no such control refuses it.
+    pub intel_rdt: Option<Box<RawValue>>,
+    /// Network devices of the host that move in, by name.
+    pub net_devices: BTreeMap<String, NetDevice>,
 }
 
 impl PartialEq for Linux {
@@ -71,6 +83,36 @@ pub struct Namespace {
     pub path: Option<String>,
 }
 
+/// personality(2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct Personality {
+    /// `LINUX` or `LINUX32`.
+    pub domain: String,
+    /// None are defined.
+    pub flags: Vec<String>,
+}
+
+/// set_mempolicy(2).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct MemoryPolicy {
+    /// `MPOL_…`.
+    pub mode: String,
+    /// A list such as `0-3,7`.
+    pub nodes: String,
+    /// `MPOL_F_…`.
+    pub flags: Vec<String>,
+}
+
+/// A network device that moves in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct NetDevice {
+    /// Its name there, if that is another.
+    pub name: String,
+}
+
 /// How far a clock is ahead.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
@@ -94,6 +136,12 @@ pub struct Device {
     pub major: i64,
     /// Number.
     pub minor: i64,
+    /// Permissions.
+    pub file_mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Owner.
+    pub gid: Option<u32>,
 }
 
 /// What a group may use.
@@ -111,6 +159,10 @@ pub struct Resources {
     /// Disks.
     #[serde(rename = "blockIO")]
     pub block_io: BlockIo,
+    /// Large pages.
+    pub hugepage_limits: Vec<HugepageLimit>,
+    /// Remote direct memory access, by device.
+    pub rdma: BTreeMap<String, Rdma>,
     /// Files of the group and what to write to them.
     pub unified: BTreeMap<String, String>,
 }
@@ -142,6 +194,8 @@ pub struct Memory {
     pub reservation: Option<i64>,
     /// Memory and swap together.
     pub swap: Option<i64>,
+    /// A limit below what is in use now is refused.
+    pub check_before_update: bool,
 }
 
 /// Processor time.
@@ -154,6 +208,8 @@ pub struct Cpu {
     pub quota: Option<i64>,
     /// Microseconds.
     pub period: Option<u64>,
+    /// Microseconds that may be saved up.
+    pub burst: Option<u64>,
     /// 0 or 1.
     pub idle: Option<i64>,
     /// cpuset.cpus.
@@ -176,6 +232,8 @@ pub struct Pids {
 pub struct BlockIo {
     /// 10 to 1000.
     pub weight: Option<u64>,
+    /// By disk.
+    pub weight_device: Vec<DiskWeight>,
     /// Bytes a second.
     pub throttle_read_bps_device: Vec<Throttle>,
     /// Bytes a second.
@@ -186,6 +244,38 @@ pub struct BlockIo {
     /// Operations a second.
     #[serde(rename = "throttleWriteIOPSDevice")]
     pub throttle_write_iops_device: Vec<Throttle>,
+}
+
+/// A disk's weight.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct DiskWeight {
+    /// Number.
+    pub major: i64,
+    /// Number.
+    pub minor: i64,
+    /// 10 to 1000.
+    pub weight: Option<u64>,
+}
+
+/// A limit of large pages.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HugepageLimit {
+    /// Such as `2MB`.
+    pub page_size: String,
+    /// Bytes.
+    pub limit: u64,
+}
+
+/// Limits of a device for remote direct memory access.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Rdma {
+    /// Handles.
+    pub hca_handles: Option<u32>,
+    /// Objects.
+    pub hca_objects: Option<u32>,
 }
 
 /// A disk's limit.
@@ -208,8 +298,14 @@ pub struct Seccomp {
     pub default_action: String,
     /// Error number of a default action `SCMP_ACT_ERRNO`.
     pub default_errno_ret: Option<u32>,
+    /// `SCMP_ARCH_…`; calls of others end the process. None: the machine's own.
+    pub architectures: Vec<String>,
     /// `SECCOMP_FILTER_FLAG_…`.
     pub flags: Vec<String>,
+    /// Socket of whoever decides about calls with `SCMP_ACT_NOTIFY`.
+    pub listener_path: Option<String>,
+    /// What it is told besides.
+    pub listener_metadata: Option<String>,
     /// Rules; the first one that fits holds.
     pub syscalls: Vec<SyscallRule>,
 }

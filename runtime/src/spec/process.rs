@@ -26,6 +26,13 @@ pub struct Process {
     pub oom_score_adj: Option<i32>,
     /// How it is given the processor.
     pub scheduler: Option<Scheduler>,
+    /// How it is given disks.
+    pub io_priority: Option<IoPriority>,
+    /// On which processors a process that joins a container runs.
+    #[serde(rename = "execCPUAffinity")]
+    pub exec_cpu_affinity: Option<ExecCpuAffinity>,
+    /// Size of its terminal.
+    pub console_size: Option<ConsoleSize>,
     /// AppArmor profile.
     pub apparmor_profile: Option<String>,
     /// SELinux label.
@@ -75,12 +82,53 @@ pub struct Rlimit {
     pub hard: u64,
 }
 
-/// How a process is given the processor.
+/// How a process is given the processor (sched_setattr(2)).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Scheduler {
-    /// `SCHED_OTHER`, the only one that is supported.
+    /// `SCHED_…`.
     pub policy: String,
     /// nice(2).
     pub nice: Option<i32>,
+    /// Of the policies of real time.
+    pub priority: Option<i32>,
+    /// `SCHED_FLAG_…`.
+    pub flags: Vec<String>,
+    /// Nanoseconds.
+    pub runtime: Option<u64>,
+    /// Nanoseconds.
+    pub deadline: Option<u64>,
+    /// Nanoseconds.
+    pub period: Option<u64>,
+}
+
+/// How a process is given disks (ioprio_set(2)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct IoPriority {
+    /// `IOPRIO_CLASS_…`.
+    pub class: String,
+    /// 0 to 7.
+    pub priority: u32,
+}
+
+/// Processors, as lists such as `0-3,7`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ExecCpuAffinity {
+    /// While it joins.
+    pub initial: Option<String>,
+    /// When its program runs.
+    #[serde(rename = "final")]
+    pub last: Option<String>,
+}
+
+/// Size of a terminal.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub struct ConsoleSize {
+    /// Rows.
+    pub height: u16,
+    /// Columns.
+    pub width: u16,
 }

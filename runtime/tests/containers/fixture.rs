@@ -153,18 +153,15 @@ impl Container {
             let error = io::stderr().as_fd().try_clone_to_owned()?;
             let descriptors: Vec<BorrowedFd<'_>> = with.descriptors.iter().map(AsFd::as_fd).collect();
             let begun = begin(&Request {
-                bundle: &bundle,
-                id: "test",
                 group: with.group.as_deref(),
                 subgroup: with.subgroup,
                 command: Some(&command),
                 environment: &with.environment,
                 own_pid: &with.own_pid,
-                stdio: [input.as_fd(), writer.as_fd(), error.as_fd()],
                 terminal: with.terminal,
                 descriptors: &descriptors,
                 join: with.join,
-                tell: false,
+                ..Request::new(&bundle, "test", [input.as_fd(), writer.as_fd(), error.as_fd()])
             });
             Ok(begun.map(|begun| Started { begun, output }))
         };

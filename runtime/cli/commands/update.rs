@@ -1,0 +1,88 @@
+//! `update`: other limits for a container that runs.
+
+use std::io::Read;
+
+use ashlar_runtime::spec::Resources;
+
+use super::Command;
+use crate::bus::Bus;
+use crate::containers::{Container, Status};
+use crate::flags::{Flag, Grammar, Said, value};
+use crate::{About, Failed, Globals, manager};
+
+const FLAGS: &[Flag] = &[
+    value("resources", "FILE|-", "limits as JSON, as linux.resources has them").or('r'),
+    value("memory", "BYTES", "most memory; -1 is no limit"),
+    value("memory-reservation", "BYTES", "memory that is kept if others need some"),
+    value("memory-swap", "BYTES", "most memory and swap together; -1 is no limit"),
+    value("cpu-share", "N", "weight, 2 to 262144"),
+    value("cpu-shares", "N", "the same"),
+    value("cpu-quota", "MICROSECONDS", "processor time in each period"),
+    value("cpu-period", "MICROSECONDS", "the period"),
+    value("cpu-burst", "MICROSECONDS", "what may be saved up"),
+    value("cpu-idle", "0|1", "only when nobody else wants the processor"),
+    value("cpuset-cpus", "LIST", "processors"),
+    value("cpuset-mems", "LIST", "nodes of memory"),
+    value("blkio-weight", "N", "weight for disks, 10 to 1000"),
+    value("pids-limit", "N", "most processes; -1 is no limit"),
+];
+
+pub const COMMAND: Command = Command {
+    grammar: Grammar {
+        name: "update",
+        operands: "ID",
+        count: (1, 1),
+        strict: false,
+        help: "change a container's limits",
+        flags: FLAGS,
+    },
+    run,
+};
+
+fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
+    let id = &said.operands[0];
+    let container = Container::lock(&globals.root, id)?;
+    let status = container.status();
+    if !matches!(status, Status::Created | Status::Running | Status::Paused) {
+        return Err(Failed::new(format!("cannot update container `{id}`: it is {}", status.word())));
+    }
+    let group = container
+        .group()
+        .ok_or_else(|| Failed::new(format!("cannot update container `{id}`: it has no control group of its own")))?;
+    let resources = resources(said)?;
+    if let Some(unit) = &container.state.unit {
+        let properties = manager::limits(&resources);
+        if !properties.is_empty() {
+            Bus::connect()?.set(unit, &properties)?;
+        }
+    }
+    ashlar_runtime::limit(&group, &resources)?;
+    Ok(0)
+}
+
+fn resources(said: &Said) -> Result<Resources, Failed> {
+    if let Some(path) = said.value("resources") {
+        let mut text = Vec::new();
+        let read = match path {
+            "-" => std::io::stdin().read_to_end(&mut text).map(drop),
+            path => std::fs::read(path).map(|read| text = read),
+        };
+        read.about(format!("read {path}"))?;
+        return serde_json::from_slice(&text).map_err(|error| Failed::new(format!("cannot use {path}: {error}")));
+    }
+    let mut resources = Resources::default();
+    let (memory, cpu) = (&mut resources.memory, &mut resources.cpu);
+    memory.limit = said.number("memory")?;
+    memory.reservation = said.number("memory-reservation")?;
+    memory.swap = said.number("memory-swap")?;
+    cpu.shares = said.number("cpu-share")?.or(said.number("cpu-shares")?);
+    cpu.quota = said.number("cpu-quota")?;
+    cpu.period = said.number("cpu-period")?;
+    cpu.burst = said.number("cpu-burst")?;
+    cpu.idle = said.number("cpu-idle")?;
+    cpu.cpus = said.value("cpuset-cpus").map(str::to_owned);
+    cpu.mems = said.value("cpuset-mems").map(str::to_owned);
+    resources.pids.limit = said.number("pids-limit")?;
+    resources.block_io.weight = said.number("blkio-weight")?;
+    Ok(resources)
+}

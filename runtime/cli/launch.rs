@@ -1,0 +1,160 @@
+//! Making a container, for `create` and `run`: folder, group, process; and whatever was begun is taken back if it fails.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+
+use ashlar_runtime::{Bundle, Created, Error, Request};
+use ashlar_sys::descriptor;
+
+use crate::containers::Container;
+use crate::flags::{Flag, Said, switch, value};
+use crate::{About, Failed, Globals, manager, protect};
+
+/// Flags of both.
+pub const FLAGS: [Flag; 8] = [
+    value("bundle", "DIR", "the bundle, if it is not where we are").or('b'),
+    value("config", "FILE", "configuration instead of the bundle's config.json").or('f'),
+    value("console-socket", "PATH", "socket that gets the other end of the container's terminal"),
+    value("pid-file", "FILE", "write the number of the container's process to this file"),
+    value("preserve-fds", "N", "pass N descriptors from 3 on"),
+    switch("no-pivot", "move the root over the old one, where that is the initramfs"),
+    switch("no-new-keyring", "leave the caller's keys visible"),
+    switch("no-subreaper", "taken for the sake of engines that say it; orphans are never ours"),
+];
+
+/// A container that was made.
+#[derive(Debug)]
+pub struct Made {
+    /// Its folder.
+    pub container: Container,
+    /// What it was made from.
+    pub bundle: Bundle,
+    /// Its process.
+    pub process: Created,
+}
+
+/// Where the bundle is.
+fn directory(said: &Said) -> Result<PathBuf, Failed> {
+    let directory = Path::new(said.value("bundle").unwrap_or("."));
+    directory.canonicalize().about(format!("find the bundle {}", directory.display()))
+}
+
+/// Makes the container that the command line describes. `waits`: its process waits to be started. `console` is a socket
+/// for the terminal, if it shall have one.
+pub fn make(
+    globals: &Globals,
+    said: &Said,
+    bundle: &(Bundle, Vec<u8>),
+    console: Option<OwnedFd>,
+    waits: bool,
+) -> Result<Made, Failed> {
+    protect::this_program()?;
+    let (bundle, config) = bundle;
+    let id = &said.operands[0];
+    if bundle.spec.process.is_none() {
+        return Err(Failed::new(format!("{}: process is missing", bundle.directory.join("config.json").display())));
+    }
+    let mut container = Container::new(&globals.root, id, bundle, config)?;
+    match fill(globals, said, bundle, console.as_ref(), waits, &mut container) {
+        Ok(process) => Ok(Made { container, bundle: bundle.clone(), process }),
+        Err(failed) => {
+            let cleared = manager::clear(&container.state).and_then(|()| container.remove());
+            Err(match cleared {
+                Ok(()) => failed,
+                Err(left) => Failed::new(format!("{failed}; and then: {left}")),
+            })
+        }
+    }
+}
+
+/// Reads the bundle that the command line names, and the text of its configuration.
+pub fn bundle(said: &Said) -> Result<(Bundle, Vec<u8>), Failed> {
+    let directory = directory(said)?;
+    let path = said.value("config").map_or_else(|| directory.join("config.json"), PathBuf::from);
+    let config = fs::read(&path).about(format!("read {}", path.display()))?;
+    Ok((Bundle::parse(&directory, &path, &config)?, config))
+}
+
+/// A connection to whoever takes the terminal.
+pub fn console_socket(said: &Said, terminal: bool) -> Result<Option<OwnedFd>, Failed> {
+    match (said.value("console-socket").filter(|path| !path.is_empty()), terminal) {
+        (Some(path), true) => {
+            let socket = UnixStream::connect(path).about(format!("connect to --console-socket {path}"))?;
+            Ok(Some(socket.into()))
+        }
+        (Some(_), false) => Err(Failed::new("--console-socket is given, but the process has no terminal")),
+        (None, _) => Ok(None),
+    }
+}
+
+/// Descriptors from 3 on that are passed on: those of socket activation, then as many as the command line says.
+pub fn preserved(said: &Said) -> Result<(Vec<OwnedFd>, bool), Failed> {
+    let listening = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
+    let count = listening + said.number::<u16>("preserve-fds")?.map_or(0, i32::from);
+    let adopt = |fd| descriptor::adopt(fd).about(format!("pass on descriptor {fd}"));
+    Ok(((3..3 + count).map(adopt).collect::<Result<_, _>>()?, listening > 0))
+}
+
+/// Standard input, output and error of this program.
+pub fn stdio() -> Result<[OwnedFd; 3], Failed> {
+    let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().about("use standard input, output and error");
+    Ok([copy(std::io::stdin().as_fd())?, copy(std::io::stdout().as_fd())?, copy(std::io::stderr().as_fd())?])
+}
+
+fn fill(
+    globals: &Globals,
+    said: &Said,
+    bundle: &Bundle,
+    console: Option<&OwnedFd>,
+    waits: bool,
+    container: &mut Container,
+) -> Result<Created, Failed> {
+    let id = container.state.id.clone();
+    let (passed, activated) = preserved(said)?;
+    let passed: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
+    let environment = listen_environment(activated);
+    let mut plan = globals.manager.plan(bundle, &id)?;
+    (container.state.group, container.state.unit) = (plan.group.clone(), plan.unit.clone());
+    container.save()?;
+    let group = plan.make()?;
+    container.state.group.clone_from(&plan.group);
+    let gate = waits.then(|| UnixListener::bind(container.gate()).about("make the container's gate")).transpose()?;
+    let stdio = stdio()?;
+    let request = Request {
+        group: group.as_deref(),
+        environment: &environment,
+        own_pid: if activated { &["LISTEN_PID"] } else { &[] },
+        console: console.map(AsFd::as_fd),
+        gate: gate.as_ref().map(AsFd::as_fd),
+        descriptors: &passed,
+        no_pivot: said.has("no-pivot"),
+        keep_keyring: said.has("no-new-keyring"),
+        ..Request::new(bundle, &id, [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()])
+    };
+    let process = ashlar_runtime::create(&request, |pid| {
+        container.adopt(pid);
+        let group = plan.hand_over(pid, bundle);
+        container.state.group.clone_from(&plan.group);
+        // Before the process can do anything: whatever happens to us, it will be found.
+        let saved = group.and_then(|group| container.save().map(|()| group));
+        saved.map_err(|failed| Error::Caller(failed.to_string()))
+    })?;
+    write_pid_file(said, process.pid)?;
+    Ok(process)
+}
+
+/// What a program that was passed sockets looks for.
+pub fn listen_environment(activated: bool) -> Vec<(String, String)> {
+    let pass = |key: &str| std::env::var(key).ok().map(|value| (key.to_owned(), value));
+    if activated { ["LISTEN_FDS", "LISTEN_FDNAMES"].into_iter().filter_map(pass).collect() } else { Vec::new() }
+}
+
+/// Writes the process's number where the command line wants it, all or nothing.
+pub fn write_pid_file(said: &Said, pid: u32) -> Result<(), Failed> {
+    let Some(path) = said.value("pid-file").filter(|path| !path.is_empty()) else { return Ok(()) };
+    let new = format!("{path}.new");
+    let written = fs::write(&new, pid.to_string()).and_then(|()| fs::rename(&new, path));
+    written.about(format!("write {path}"))
+}
