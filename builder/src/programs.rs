@@ -13,7 +13,8 @@ use crate::libraries::machine_of;
 /// The program of the first stage.
 pub const BOOT: &str = "boot";
 /// Those that the machine's root holds, and where.
-pub const IN_ROOT: [(&str, &str); 5] = [
+pub const IN_ROOT: [(&str, &str); 6] = [
+    ("ashlar-runtime", "usr/bin/ashlar-runtime"),
     ("init", "usr/lib/ashlar/init"),
     ("login", "usr/lib/ashlar/login"),
     ("os", "usr/bin/os"),

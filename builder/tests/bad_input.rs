@@ -21,7 +21,7 @@ fn project() -> tempfile::TempDir {
     write(folder.path(), "images/base.x86_64.lock", LOCK);
     write(folder.path(), &format!("images/tools.{host}.lock"), &TOOLS.replace("x86_64", host));
     write(folder.path(), "system-containers/web/unit.toml", UNIT);
-    for name in ["boot", "init", "login", "os", "provision", "state"] {
+    for name in ["ashlar-runtime", "boot", "init", "login", "os", "provision", "state"] {
         write(folder.path(), &format!("programs/{name}"), "not a program");
     }
     folder
@@ -105,7 +105,7 @@ fn arguments() {
 fn an_output_folder_that_cannot_be_made() {
     let project = project();
     let script = [0x7f, b'E', b'L', b'F', 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 2, 0, 62, 0];
-    for name in ["boot", "init", "login", "os", "provision", "state"] {
+    for name in ["ashlar-runtime", "boot", "init", "login", "os", "provision", "state"] {
         fs::write(project.path().join("programs").join(name), script).unwrap();
     }
     fs::write(project.path().join("out"), "a file").unwrap();

@@ -78,9 +78,7 @@ fn cpu(cpu: &Cpu, settings: &mut Vec<(String, String)>) {
         add(settings, "cpu.idle", idle.to_string());
     }
     if let Some(shares) = cpu.shares.filter(|shares| *shares != 0) {
-        // 2 to 262144 becomes 1 to 10000.
-        let weight = 1 + (shares.clamp(2, 262_144) - 2) * 9999 / 262_142;
-        add(settings, "cpu.weight", weight.to_string());
+        add(settings, "cpu.weight", weight(shares).to_string());
     }
     if cpu.quota.is_some() || cpu.period.is_some() {
         let quota = cpu.quota.filter(|quota| *quota != 0).unwrap_or(-1);
@@ -92,6 +90,19 @@ fn cpu(cpu: &Cpu, settings: &mut Vec<(String, String)>) {
     for (file, text) in [("cpuset.cpus", &cpu.cpus), ("cpuset.mems", &cpu.mems)] {
         if let Some(text) = text.as_ref().filter(|text| !text.is_empty()) {
             add(settings, file, text.clone());
+        }
+    }
+}
+
+/// 2 to 262144 becomes 1 to 10000, and 1024, which is what everybody has, becomes 100, which is that, too: a curve through
+/// these three points, the one that other runtimes use.
+fn weight(shares: u64) -> u64 {
+    match shares {
+        ..=2 => 1,
+        262_144.. => 10_000,
+        shares => {
+            let log = (shares as f64).log2();
+            10f64.powf((log * log + 125.0 * log) / 612.0 - 7.0 / 34.0).ceil() as u64
         }
     }
 }
@@ -133,7 +144,7 @@ mod tests {
         check("{}", &[]);
         check(r#"{"memory":{"limit":100,"swap":150}}"#, &["memory.max 100", "memory.swap.max 50"]);
         check(r#"{"memory":{"limit":-1,"reservation":7}}"#, &["memory.max max", "memory.low 7"]);
-        check(r#"{"cpu":{"shares":1024,"quota":50000}}"#, &["cpu.weight 39", "cpu.max 50000 100000"]);
+        check(r#"{"cpu":{"shares":1024,"quota":50000}}"#, &["cpu.weight 100", "cpu.max 50000 100000"]);
         check(r#"{"cpu":{"quota":-1,"period":5,"cpus":"0-1"}}"#, &["cpu.max max 5", "cpuset.cpus 0-1"]);
         check(r#"{"pids":{"limit":0}}"#, &["pids.max max"]);
         check(r#"{"pids":{"limit":9},"unified":{"memory.high":"1"}}"#, &["pids.max 9", "memory.high 1"]);

@@ -26,8 +26,8 @@ pub struct Options {
 
 /// Crates whose programs go into an image, and the programs.
 const STATIC: Linked = Linked {
-    packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-os"],
-    programs: &["boot", "state", "init", "provision", "bus", "os", "login"],
+    packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-runtime", "ashlar-os"],
+    programs: &["boot", "state", "init", "provision", "bus", "ashlar-runtime", "os", "login"],
     flag: "-Ctarget-feature=+crt-static",
     folder: None,
 };
