@@ -35,15 +35,8 @@ const DISK: &str = "disk.raw";
 const SUMMED: [&str; 6] = ["disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
 /// The crates of this project that images hold programs of, and all that they are linked with.
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
-const CRATES: [&str; 7] = [
-    "ashlar-boot",
-    "ashlar-dbus",
-    "ashlar-init",
-    "ashlar-os",
-    "ashlar-provision",
-    "ashlar-runtime",
-    "ashlar-updater",
-];
+const CRATES: [&str; 7] =
+    ["ashlar-boot", "ashlar-dbus", "ashlar-init", "ashlar-os", "ashlar-provision", "ashlar-runtime", "ashlar-updater"];
 const LOADERS: &str = "usr/lib/systemd/boot/efi";
 
 /// What a build works with.

@@ -101,6 +101,7 @@ pub fn begin(request: &Request<'_>) -> Result<Begun, String> {
         }
         Described::As(bundle) => bundle,
     };
+    let descriptors: Vec<Option<BorrowedFd<'_>>> = request.descriptors.iter().copied().map(Some).collect();
     let begun = ashlar_runtime::begin(&ashlar_runtime::Request {
         group: Some(&cgroup::path(request.group)),
         subgroup: request.subgroup,
@@ -108,7 +109,7 @@ pub fn begin(request: &Request<'_>) -> Result<Begun, String> {
         environment: &request.environment,
         own_pid: &request.own_pid,
         terminal: request.terminal,
-        descriptors: &request.descriptors,
+        descriptors: &descriptors,
         join: request.join,
         tell: request.tell,
         ..ashlar_runtime::Request::new(bundle, request.id, request.stdio)

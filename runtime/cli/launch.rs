@@ -10,7 +10,7 @@ use ashlar_sys::descriptor;
 
 use crate::containers::Container;
 use crate::flags::{Flag, Said, switch, value};
-use crate::{About, Failed, Globals, manager, protect};
+use crate::{About, Failed, Globals, manager};
 
 /// Flags of both.
 pub const FLAGS: [Flag; 8] = [
@@ -46,18 +46,18 @@ fn directory(said: &Said) -> Result<PathBuf, Failed> {
 pub fn make(
     globals: &Globals,
     said: &Said,
+    passed: &Passed,
     bundle: &(Bundle, Vec<u8>),
     console: Option<OwnedFd>,
     waits: bool,
 ) -> Result<Made, Failed> {
-    protect::this_program()?;
     let (bundle, config) = bundle;
     let id = &said.operands[0];
     if bundle.spec.process.is_none() {
         return Err(Failed::new(format!("{}: process is missing", bundle.directory.join("config.json").display())));
     }
     let mut container = Container::new(&globals.root, id, bundle, config)?;
-    match fill(globals, said, bundle, console.as_ref(), waits, &mut container) {
+    match fill(globals, said, passed, bundle, console.as_ref(), waits, &mut container) {
         Ok(process) => Ok(Made { container, bundle: bundle.clone(), process }),
         Err(failed) => {
             let cleared = manager::clear(&container.state).and_then(|()| container.remove());
@@ -89,12 +89,38 @@ pub fn console_socket(said: &Said, terminal: bool) -> Result<Option<OwnedFd>, Fa
     }
 }
 
-/// Descriptors from 3 on that are passed on: those of socket activation, then as many as the command line says.
-pub fn preserved(said: &Said) -> Result<(Vec<OwnedFd>, bool), Failed> {
-    let listening = std::env::var("LISTEN_FDS").ok().and_then(|text| text.parse::<i32>().ok()).unwrap_or(0);
-    let count = listening + said.number::<u16>("preserve-fds")?.map_or(0, i32::from);
-    let adopt = |fd| descriptor::adopt(fd).about(format!("pass on descriptor {fd}"));
-    Ok(((3..3 + count).map(adopt).collect::<Result<_, _>>()?, listening > 0))
+/// Descriptors that the caller passes on, and what their receiver looks for.
+#[derive(Debug)]
+pub struct Passed {
+    descriptors: Vec<Option<OwnedFd>>,
+    /// Variables beside the process's own.
+    pub environment: Vec<(String, String)>,
+    /// Those whose value is its number.
+    pub own_pid: &'static [&'static str],
+}
+
+impl Passed {
+    /// Those of socket activation, then as many as the command line says. To be called before anything else is opened:
+    /// one that is not open is left out, and must not have become one of ours.
+    pub fn from(said: &Said) -> Result<Self, Failed> {
+        let variable = |key: &str| std::env::var(key).ok().map(|value| (key.to_owned(), value));
+        let listening = variable("LISTEN_FDS").and_then(|(_, count)| count.parse::<i32>().ok()).unwrap_or(0);
+        let count = listening + said.number::<u16>("preserve-fds")?.map_or(0, i32::from);
+        let mut descriptors: Vec<_> = (3..3 + count).map(|fd| descriptor::adopt(fd).ok()).collect();
+        let used = descriptors.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
+        descriptors.truncate(used);
+        let keys = if listening > 0 { &["LISTEN_FDS", "LISTEN_FDNAMES"][..] } else { &[] };
+        Ok(Self {
+            descriptors,
+            environment: keys.iter().filter_map(|key| variable(key)).collect(),
+            own_pid: if listening > 0 { &["LISTEN_PID"] } else { &[] },
+        })
+    }
+
+    /// In the order of their numbers.
+    pub fn descriptors(&self) -> Vec<Option<BorrowedFd<'_>>> {
+        self.descriptors.iter().map(|fd| fd.as_ref().map(AsFd::as_fd)).collect()
+    }
 }
 
 /// Standard input, output and error of this program.
@@ -106,15 +132,13 @@ pub fn stdio() -> Result<[OwnedFd; 3], Failed> {
 fn fill(
     globals: &Globals,
     said: &Said,
+    passed: &Passed,
     bundle: &Bundle,
     console: Option<&OwnedFd>,
     waits: bool,
     container: &mut Container,
 ) -> Result<Created, Failed> {
     let id = container.state.id.clone();
-    let (passed, activated) = preserved(said)?;
-    let passed: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
-    let environment = listen_environment(activated);
     let mut plan = globals.manager.plan(bundle, &id)?;
     (container.state.group, container.state.unit) = (plan.group.clone(), plan.unit.clone());
     container.save()?;
@@ -124,11 +148,11 @@ fn fill(
     let stdio = stdio()?;
     let request = Request {
         group: group.as_deref(),
-        environment: &environment,
-        own_pid: if activated { &["LISTEN_PID"] } else { &[] },
+        environment: &passed.environment,
+        own_pid: passed.own_pid,
         console: console.map(AsFd::as_fd),
         gate: gate.as_ref().map(AsFd::as_fd),
-        descriptors: &passed,
+        descriptors: &passed.descriptors(),
         no_pivot: said.has("no-pivot"),
         keep_keyring: said.has("no-new-keyring"),
         ..Request::new(bundle, &id, [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()])
@@ -143,12 +167,6 @@ fn fill(
     })?;
     write_pid_file(said, process.pid)?;
     Ok(process)
-}
-
-/// What a program that was passed sockets looks for.
-pub fn listen_environment(activated: bool) -> Vec<(String, String)> {
-    let pass = |key: &str| std::env::var(key).ok().map(|value| (key.to_owned(), value));
-    if activated { ["LISTEN_FDS", "LISTEN_FDNAMES"].into_iter().filter_map(pass).collect() } else { Vec::new() }
 }
 
 /// Writes the process's number where the command line wants it, all or nothing.

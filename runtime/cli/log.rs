@@ -31,7 +31,10 @@ impl Log {
                 eprintln!("ashlar-runtime: cannot write the log {file}: {error}");
             }
         }
-        eprint!("{}", if self.json && self.file.is_none() { line } else { format!("ashlar-runtime: {failed}\n") });
+        eprint!(
+            "{}",
+            if self.json && self.file.is_none() { line } else { format!("ashlar-runtime: error: {failed}\n") }
+        );
         ExitCode::FAILURE
     }
 

@@ -52,8 +52,8 @@ pub struct Request<'a> {
     pub console: Option<BorrowedFd<'a>>,
     /// A listening socket. The process waits there, ready, until [`start`](crate::start) knocks.
     pub gate: Option<BorrowedFd<'a>>,
-    /// Descriptors from 3 on.
-    pub descriptors: &'a [BorrowedFd<'a>],
+    /// Descriptors from 3 on; `None`: that number is closed.
+    pub descriptors: &'a [Option<BorrowedFd<'a>>],
     /// Enter the container of this process instead of making one.
     pub join: Option<u32>,
     /// Write what fails on the process's standard error, too: there is a person.
@@ -101,13 +101,13 @@ impl<'a> Request<'a> {
     }
 
     /// The process's descriptors, in the order of their numbers.
-    pub(crate) fn passed(&self) -> Vec<BorrowedFd<'a>> {
-        self.stdio.iter().chain(self.descriptors).copied().collect()
+    pub(crate) fn passed(&self) -> Vec<Option<BorrowedFd<'a>>> {
+        self.stdio.into_iter().map(Some).chain(self.descriptors.iter().copied()).collect()
     }
 
     /// Closes, in a copy, all descriptors but these and the process's own.
     fn close_others(&self, kept: &[RawFd]) {
-        let passed = self.passed().into_iter().chain(self.console).chain(self.gate);
+        let passed = self.passed().into_iter().flatten().chain(self.console).chain(self.gate);
         let passed: Vec<RawFd> = passed.map(|fd| fd.as_raw_fd()).collect();
         process::close_all_but(&[passed.as_slice(), kept].concat());
     }

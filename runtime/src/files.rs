@@ -131,6 +131,11 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
         }
         Origin::New(kind) => {
             let subject = format!("{kind} at {place}");
+            if matches!(kind.as_str(), "proc" | "sysfs") && place::is_link(root, place) {
+                // Whoever can choose where they are can have them taken for what they are not (CVE-2019-16884).
+                let reason = "it must be mounted on ordinary directory, and that is a link";
+                return Err(Failure::because(Step::Mount, subject, reason));
+            }
             let target = place::make(root, place, Shape::Directory)?;
             let made = match make_file_system(&kind, mount, &options) {
                 // Root of somebody else's user namespace may not make what shows namespaces that are not his.

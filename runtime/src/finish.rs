@@ -9,6 +9,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use ashlar_sys::credentials::Capabilities as Sets;
 use ashlar_sys::{credentials, mounts, process};
 
 use crate::begin::Request;
@@ -40,13 +41,30 @@ pub(crate) struct Prepared {
     /// Files of security modules that take the program's label, and the text for each.
     labels: Vec<(File, String)>,
     filter: Option<Filter>,
+    sets: Option<Sets>,
 }
 
 impl Prepared {
     /// For the process `pid`, as the host sees it.
     pub(crate) fn new(request: &Request<'_>, pid: u32) -> Result<Self, Failure> {
         let filter = request.bundle.spec.linux.seccomp.as_deref().map(|json| Filter::new(json.get(), request, pid));
-        Ok(Self { labels: labels(request.bundle.process())?, filter: filter.transpose()? })
+        let process = request.bundle.process();
+        let sets = process.capabilities.as_ref().map(capabilities::sets).transpose()?;
+        Ok(Self { labels: labels(process)?, filter: filter.transpose()?, sets })
+    }
+
+    fn has_listener(&self) -> bool {
+        self.filter.as_ref().is_some_and(Filter::has_listener)
+    }
+
+    /// Whether nothing can be given up before the start.
+    fn is_late(&self, process: &Process) -> bool {
+        self.needs_rights(process) && !self.has_listener()
+    }
+
+    /// Whether there is a filter that only root can put in force.
+    fn needs_rights(&self, process: &Process) -> bool {
+        self.filter.is_some() && !process.no_new_privileges
     }
 
     fn label(&self) -> Result<(), Failure> {
@@ -58,6 +76,48 @@ impl Prepared {
     }
 }
 
+/// Becomes who the process shall be, where it shall be: before it waits to be started, so that whoever makes it is told
+/// what cannot be. Not if a filter has to be put in force with rights that are gone then, and might forbid the waiting;
+/// but one with a listener is in force from here on, because whoever listens waits for it.
+pub(crate) fn prepare(request: &Request<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let (bundle, written) = (request.bundle, request.bundle.process());
+    if prepared.is_late(written) {
+        return Ok(());
+    }
+    become_it(bundle, written, request, prepared)?;
+    if written.no_new_privileges {
+        credentials::no_new_privileges().step(Step::Capabilities, "no_new_privileges")?;
+        if prepared.has_listener() {
+            prepared.install_filter()?;
+        }
+    }
+    Ok(())
+}
+
+fn become_it(bundle: &Bundle, written: &Process, request: &Request<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    if !request.keep_keyring {
+        credentials::new_keyring();
+    }
+    credentials::set_umask(written.user.umask.unwrap_or(DEFAULT_UMASK));
+    prepared.label()?;
+    let arrived = arrive(&written.cwd);
+    scheduling::apply(written)?;
+    bundle.spec.linux.memory_policy.as_ref().map_or(Ok(()), scheduling::set_memory_policy)?;
+    bundle.spec.linux.personality.as_ref().map_or(Ok(()), scheduling::set_personality)?;
+    if request.join.is_some() {
+        scheduling::pin(written.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.last.as_ref()))?;
+    }
+    if prepared.needs_rights(written) {
+        prepared.install_filter()?;
+    }
+    take_identity(written, prepared.sets.as_ref())?;
+    if arrived.is_err() {
+        // It may be the user's own.
+        arrive(&written.cwd).step(Step::WorkingDirectory, &written.cwd)?;
+    }
+    Ok(())
+}
+
 /// Becomes the program, with a terminal of the container's own instead of the descriptors that were passed.
 pub(crate) fn execute(
     request: &Request<'_>,
@@ -67,27 +127,10 @@ pub(crate) fn execute(
     reporter: &Reporter,
 ) -> Result<Infallible, Failure> {
     let (bundle, written) = (request.bundle, request.bundle.process());
-    if !request.keep_keyring {
-        credentials::new_keyring();
+    if prepared.is_late(written) {
+        become_it(bundle, written, request, prepared)?;
     }
-    credentials::set_umask(written.user.umask.unwrap_or(DEFAULT_UMASK));
-    prepared.label()?;
-    let arrived = arrive(&written.cwd);
     limits::set(0, &written.rlimits)?;
-    scheduling::apply(written)?;
-    bundle.spec.linux.memory_policy.as_ref().map_or(Ok(()), scheduling::set_memory_policy)?;
-    bundle.spec.linux.personality.as_ref().map_or(Ok(()), scheduling::set_personality)?;
-    if request.join.is_some() {
-        scheduling::pin(written.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.last.as_ref()))?;
-    }
-    if !written.no_new_privileges {
-        prepared.install_filter()?;
-    }
-    take_identity(written)?;
-    if arrived.is_err() {
-        // It may be the user's own.
-        arrive(&written.cwd).step(Step::WorkingDirectory, &written.cwd)?;
-    }
     let strings = |list: &[String], what: &str| {
         let strings = list.iter().map(|text| CString::new(text.as_str()));
         strings
@@ -99,16 +142,13 @@ pub(crate) fn execute(
     let path = strings(&[program.to_owned()], "path")?.remove(0);
     let mut passed = request.passed();
     if let Some(terminal) = terminal {
-        passed[..3].fill(terminal.as_fd());
+        passed[..3].fill(Some(terminal.as_fd()));
     }
     process::arrange(&passed).step(Step::Descriptors, "the descriptors")?;
-    if written.no_new_privileges {
-        credentials::no_new_privileges().step(Step::Capabilities, "no_new_privileges")?;
-        // The filter need allow nothing but the execution.
-        reporter.executing();
+    reporter.executing();
+    if written.no_new_privileges && !prepared.has_listener() {
+        // It need allow nothing but the execution.
         prepared.install_filter()?;
-    } else {
-        reporter.executing();
     }
     Err(Failure::new(Step::Execute, program, &process::execute(&path, &arguments, &variables)))
 }
@@ -135,18 +175,14 @@ fn labels(written: &Process) -> Result<Vec<(File, String)>, Failure> {
     Ok(files)
 }
 
-fn take_identity(written: &Process) -> Result<(), Failure> {
+fn take_identity(written: &Process, sets: Option<&Sets>) -> Result<(), Failure> {
     let user = &written.user;
-    let sets = written.capabilities.as_ref().map(capabilities::sets).transpose()?;
-    if let Some(sets) = &sets {
+    if let Some(sets) = sets {
         credentials::bound_capabilities(sets.bounding).step(Step::Capabilities, "the bounding set of capabilities")?;
     }
     let subject = || format!("user {} of group {}", user.uid, user.gid);
     credentials::become_user(user.uid, user.gid, &user.additional_gids).step(Step::Identity, subject())?;
-    match &sets {
-        Some(sets) => credentials::set_capabilities(sets).step(Step::Capabilities, "capabilities"),
-        None => Ok(()),
-    }
+    sets.map_or(Ok(()), |sets| credentials::set_capabilities(sets).step(Step::Capabilities, "capabilities"))
 }
 
 /// The bundle's variables, the caller's over them, then those that only this process can know.

@@ -50,16 +50,20 @@ pub fn run_hooks(hooks: &[Hook], bundle: &Bundle, id: &str, status: &str, pid: u
     }
     let state = serde_json::to_vec(&State::of(bundle, id, status, pid))
         .map_err(|e| Failure::because(Step::Hook, id, e.to_string()))?;
-    hooks.iter().try_for_each(|hook| run(hook, &state))
+    // Within the container there is nothing of the runtime's environment.
+    let inherited = (status == "created").then_some(bundle.process().env.as_slice());
+    hooks.iter().try_for_each(|hook| run(hook, inherited, &state))
 }
 
-fn run(hook: &Hook, state: &[u8]) -> Result<(), Failure> {
+fn run(hook: &Hook, inherited: Option<&[String]>, state: &[u8]) -> Result<(), Failure> {
     use std::os::unix::process::CommandExt;
     let mut command = Command::new(&hook.path);
     if let Some((name, arguments)) = hook.args.split_first() {
         command.arg0(name).args(arguments);
     }
-    command.env_clear().envs(hook.env.iter().filter_map(|pair| pair.split_once('=')));
+    if let Some(env) = hook.env.as_deref().or(inherited) {
+        command.env_clear().envs(env.iter().filter_map(|pair| pair.split_once('=')));
+    }
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().step(Step::Hook, &hook.path)?;
     if let Some(mut input) = child.stdin.take() {
@@ -92,10 +96,10 @@ mod tests {
             let hook = Hook {
                 path: "/bin/sh".into(),
                 args: vec!["sh".into(), "-c".into(), script.into()],
-                env: vec!["A=b".into()],
+                env: Some(vec!["A=b".into()]),
                 timeout: Some(1),
             };
-            let got = run(&hook, b"{\"pid\":5}").err().map(|failure| failure.reason).unwrap_or_default();
+            let got = run(&hook, None, b"{\"pid\":5}").err().map(|failure| failure.reason).unwrap_or_default();
             assert_eq!(got, expect, "{script}");
         };
         check(r#"read x; [ "$x" = '{"pid":5}' ] && [ "$A" = b ]"#, "");

@@ -79,6 +79,7 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
         terminal::take(&request.stdio[0], !own_users).step(Step::Terminal, "on standard input")?;
     }
     let program = finish::locate(request)?;
+    finish::prepare(request, &prepared)?;
     let finish = |reporter: &Reporter| {
         run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
         finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)

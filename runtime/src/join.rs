@@ -52,6 +52,7 @@ pub(crate) fn run(request: &Request<'_>, target: &OwnedFd, reporter: &Reporter) 
         None => None,
     };
     let program = finish::locate(request)?;
+    finish::prepare(request, &prepared)?;
     finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)
 }
 

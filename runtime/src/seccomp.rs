@@ -41,6 +41,11 @@ impl Filter {
         Ok(Self { instructions, flags, listener: listener(&written, request, pid)? })
     }
 
+    /// Whether somebody decides about calls.
+    pub(crate) fn has_listener(&self) -> bool {
+        self.listener.is_some()
+    }
+
     /// Puts this process under it.
     pub(crate) fn install(&self) -> Result<(), Failure> {
         let Some((socket, message)) = &self.listener else {

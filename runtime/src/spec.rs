@@ -111,8 +111,8 @@ pub struct Hook {
     pub path: String,
     /// With its own name first.
     pub args: Vec<String>,
-    /// `KEY=value`.
-    pub env: Vec<String>,
+    /// `KEY=value`; `None`: those of whoever runs it, which in the container are its process's.
+    pub env: Option<Vec<String>>,
     /// Seconds.
     pub timeout: Option<u64>,
 }

@@ -34,20 +34,18 @@ pub fn locate(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     open_how(root, path, libc::O_PATH, IN_ROOT | NO_MAGIC_LINKS)
 }
 
+/// As [`locate`], but a link at the end of `path` is the place itself.
+pub fn locate_itself(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
+    const NO_MAGIC_LINKS: u64 = 0x02;
+    const IN_ROOT: u64 = 0x10;
+    open_how(root, path, libc::O_PATH | libc::O_NOFOLLOW, IN_ROOT | NO_MAGIC_LINKS)
+}
+
 /// Opens what is at `path` below `root` for reading and writing; a terminal does not become the session's.
 pub fn open(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
     const NO_MAGIC_LINKS: u64 = 0x02;
     const IN_ROOT: u64 = 0x10;
     open_how(root, path, libc::O_RDWR | libc::O_NOCTTY, IN_ROOT | NO_MAGIC_LINKS)
-}
-
-/// Opens what is at `path` below `root`, a directory in whose own file system it must be, to be written to. Not even a
-/// link is followed.
-pub fn open_strictly(root: &impl AsFd, path: &Path) -> io::Result<OwnedFd> {
-    const NO_OTHER_MOUNT: u64 = 0x01;
-    const NO_LINKS: u64 = 0x04;
-    const BELOW: u64 = 0x08;
-    open_how(root, path, libc::O_WRONLY, NO_OTHER_MOUNT | NO_LINKS | BELOW)
 }
 
 /// What kind of device node.

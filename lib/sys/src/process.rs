@@ -197,16 +197,20 @@ pub fn above(fd: impl AsFd, lowest: usize) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(copy) })
 }
 
-/// Makes `wanted`, in order, the descriptors 0, 1, 2…; all others close on exec.
+/// Makes `wanted`, in order, the descriptors 0, 1, 2…, those that are `None` left out; all others close on exec.
 ///
 /// The last thing before [`execute`]: whatever owned a number as low as these owns another file now. What is still
 /// needed must be [`above`].
-pub fn arrange(wanted: &[BorrowedFd<'_>]) -> io::Result<()> {
+pub fn arrange(wanted: &[Option<BorrowedFd<'_>>]) -> io::Result<()> {
     const CLOSE_ON_EXEC: u32 = 1 << 2;
-    let copies = wanted.iter().map(|fd| above(fd, wanted.len())).collect::<io::Result<Vec<_>>>()?;
+    let copy = |fd: &Option<BorrowedFd<'_>>| fd.map(|fd| above(fd, wanted.len())).transpose();
+    let copies = wanted.iter().map(copy).collect::<io::Result<Vec<_>>>()?;
     for (number, copy) in copies.iter().enumerate() {
-        // SAFETY: takes numbers; see above for what is replaced.
-        crate::result(unsafe { libc::dup2(copy.as_raw_fd(), number as i32) })?;
+        match copy {
+            // SAFETY: takes numbers; see above for what is replaced.
+            Some(copy) => crate::result(unsafe { libc::dup2(copy.as_raw_fd(), number as i32) }).map(drop)?,
+            None => close_range(number as u32, number as u32, 0),
+        }
     }
     close_range(wanted.len() as u32, u32::MAX, CLOSE_ON_EXEC);
     Ok(())

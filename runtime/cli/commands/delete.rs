@@ -36,6 +36,8 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let container = Container::lock(&globals.root, id)?;
     match container.status() {
         Status::Stopped => {}
+        // It has not done anything yet that could be lost.
+        Status::Created => end(&container)?,
         _ if force => end(&container)?,
         status => {
             return Err(Failed::new(format!(
@@ -72,11 +74,10 @@ fn end(container: &Container) -> Result<(), Failed> {
 pub fn clear(container: &Container, bundle: &Bundle) -> Result<(), Failed> {
     manager::clear(&container.state)?;
     let state = &container.state;
-    let hooks = run_hooks(&bundle.spec.hooks.poststop, bundle, &state.id, "stopped", 0);
+    let hooks = &bundle.spec.hooks.poststop;
+    let run = |hook| run_hooks(std::slice::from_ref(hook), bundle, &state.id, "stopped", 0);
+    // The others are run, and the container is gone, all the same.
+    let failed = hooks.iter().filter_map(|hook| run(hook).err()).next_back();
     container.remove()?;
-    // What cannot be undone is not made undone: a failure is told, and the container is gone.
-    if let Err(failure) = hooks {
-        eprintln!("ashlar-runtime: {failure}");
-    }
-    Ok(())
+    failed.map_or(Ok(()), |failure| Err(failure.into()))
 }

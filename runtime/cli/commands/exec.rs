@@ -1,7 +1,7 @@
 //! `exec`: one more process in a container.
 
 use std::fs;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 
 use ashlar_runtime::spec::{Capabilities, Process};
@@ -48,6 +48,7 @@ pub const COMMAND: Command = Command {
 
 fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     protect::this_program()?;
+    let passed = launch::Passed::from(said)?;
     let id = &said.operands[0];
     let container = Container::open(&globals.root, id)?;
     match container.status() {
@@ -70,7 +71,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
         (awaited, console) = (Some(ours), Some(theirs));
     }
     let foreground = if detach { None } else { Some(Foreground::new()?) };
-    let mut begun = join(said, &container, &bundle, console.as_ref())?;
+    let mut begun = join(said, &passed, &container, &bundle, console.as_ref())?;
     begun.setup.wait()?;
     drop(console);
     launch::write_pid_file(said, begun.pid)?;
@@ -81,21 +82,20 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
 
 fn join(
     said: &Said,
+    passed: &launch::Passed,
     container: &Container,
     bundle: &Bundle,
-    console: Option<&std::os::fd::OwnedFd>,
+    console: Option<&OwnedFd>,
 ) -> Result<Begun, Failed> {
     let state = &container.state;
-    let (passed, activated) = launch::preserved(said)?;
-    let passed: Vec<BorrowedFd<'_>> = passed.iter().map(AsFd::as_fd).collect();
-    let environment = launch::listen_environment(activated);
+    let descriptors = passed.descriptors();
     let stdio = launch::stdio()?;
     let request = |group| Request {
         group,
-        environment: &environment,
-        own_pid: if activated { &["LISTEN_PID"] } else { &[] },
+        environment: &passed.environment,
+        own_pid: passed.own_pid,
         console: console.map(AsFd::as_fd),
-        descriptors: &passed,
+        descriptors: &descriptors,
         join: Some(state.pid),
         ..Request::new(bundle, &state.id, [stdio[0].as_fd(), stdio[1].as_fd(), stdio[2].as_fd()])
     };
@@ -156,11 +156,9 @@ fn process(said: &Said, own: Process) -> Result<Process, Failed> {
     }
     for name in said.values("cap").map(str::to_owned) {
         let sets = process.capabilities.get_or_insert_with(Capabilities::default);
-        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted, &mut sets.ambient] {
+        for set in [&mut sets.bounding, &mut sets.effective, &mut sets.permitted] {
             set.push(name.clone());
         }
-        // An ambient one must be inheritable.
-        sets.inheritable.push(name);
     }
     for (flag, field) in [("apparmor", &mut process.apparmor_profile), ("process-label", &mut process.selinux_label)] {
         if let Some(value) = said.value(flag) {

@@ -4,7 +4,7 @@ use super::{Command, delete, on_container, start};
 use crate::console::Awaited;
 use crate::flags::{Flag, Said, switch};
 use crate::foreground::Foreground;
-use crate::{Failed, Globals, launch};
+use crate::{Failed, Globals, launch, protect};
 
 const FLAGS: [Flag; launch::FLAGS.len() + 2] = {
     let mut flags = [switch("detach", "come back when the program runs").or('d'); launch::FLAGS.len() + 2];
@@ -20,6 +20,8 @@ const FLAGS: [Flag; launch::FLAGS.len() + 2] = {
 pub const COMMAND: Command = on_container("run", "make a container, run its program, and remove it", &FLAGS, run);
 
 fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
+    protect::this_program()?;
+    let passed = launch::Passed::from(said)?;
     let bundle = launch::bundle(said)?;
     let terminal = bundle.0.spec.process.as_ref().is_some_and(|process| process.terminal);
     let detach = said.has("detach");
@@ -33,7 +35,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
         (awaited, console) = (Some(ours), Some(theirs));
     }
     let foreground = if detach { None } else { Some(Foreground::new()?) };
-    let made = launch::make(globals, said, &bundle, console, false)?;
+    let made = launch::make(globals, said, &passed, &bundle, console, false)?;
     start::poststart(&made.container, &made.bundle)?;
     let Some(foreground) = foreground else { return Ok(0) };
     let relay = awaited.map(Awaited::relay).transpose()?;

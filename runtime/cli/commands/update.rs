@@ -1,6 +1,7 @@
 //! `update`: other limits for a container that runs.
 
 use std::io::Read;
+use std::path::Path;
 
 use ashlar_runtime::spec::Resources;
 
@@ -49,7 +50,8 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let group = container
         .group()
         .ok_or_else(|| Failed::new(format!("cannot update container `{id}`: it has no control group of its own")))?;
-    let resources = resources(said)?;
+    let mut resources = resources(said)?;
+    complete(&mut resources, &group);
     if let Some(unit) = &container.state.unit {
         let properties = manager::limits(&resources);
         if !properties.is_empty() {
@@ -58,6 +60,37 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     }
     ashlar_runtime::limit(&group, &resources)?;
     Ok(0)
+}
+
+/// Quota and period are one file: what is not said stays.
+fn complete(resources: &mut Resources, group: &Path) {
+    let cpu = &mut resources.cpu;
+    if cpu.quota.is_some() != cpu.period.is_some() {
+        let text = std::fs::read_to_string(group.join("cpu.max")).unwrap_or_default();
+        let (quota, period) = text.trim().split_once(' ').unwrap_or(("max", "100000"));
+        cpu.quota = cpu.quota.or_else(|| Some(quota.parse().unwrap_or(-1)));
+        cpu.period = cpu.period.or_else(|| period.parse().ok());
+    }
+    // None at all would forbid what is there.
+    if resources.pids.limit == Some(0) {
+        resources.pids.limit = Some(1);
+    }
+}
+
+/// A number of bytes, with a unit or without: `64`, `10k`, `50M`, `1G`.
+fn bytes(said: &Said, flag: &str) -> Result<Option<i64>, Failed> {
+    let Some(text) = said.value(flag) else { return Ok(None) };
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" | "b" => Some(0),
+        "k" | "kb" => Some(10),
+        "m" | "mb" => Some(20),
+        "g" | "gb" => Some(30),
+        "t" | "tb" => Some(40),
+        _ => None,
+    };
+    let number = shift.and_then(|shift| digits.parse::<i64>().ok()?.checked_mul(1 << shift));
+    number.map(Some).ok_or_else(|| Failed::new(format!("--{flag}: `{text}` is no number of bytes")))
 }
 
 fn resources(said: &Said) -> Result<Resources, Failed> {
@@ -72,9 +105,9 @@ fn resources(said: &Said) -> Result<Resources, Failed> {
     }
     let mut resources = Resources::default();
     let (memory, cpu) = (&mut resources.memory, &mut resources.cpu);
-    memory.limit = said.number("memory")?;
-    memory.reservation = said.number("memory-reservation")?;
-    memory.swap = said.number("memory-swap")?;
+    memory.limit = bytes(said, "memory")?;
+    memory.reservation = bytes(said, "memory-reservation")?;
+    memory.swap = bytes(said, "memory-swap")?;
     cpu.shares = said.number("cpu-share")?.or(said.number("cpu-shares")?);
     cpu.quota = said.number("cpu-quota")?;
     cpu.period = said.number("cpu-period")?;
@@ -85,4 +118,27 @@ fn resources(said: &Said) -> Result<Resources, Failed> {
     resources.pids.limit = said.number("pids-limit")?;
     resources.block_io.weight = said.number("blkio-weight")?;
     Ok(resources)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::flags::Grammar;
+
+    #[test]
+    fn numbers_of_bytes() {
+        let check = |text: &str, expect: Option<i64>| {
+            let grammar: &Grammar = &COMMAND.grammar;
+            let words = vec![format!("--memory={text}")];
+            let said = grammar.read(&mut words.into_iter(), false).unwrap();
+            assert_eq!(bytes(&said, "memory").ok().flatten(), expect, "{text}");
+        };
+        check("64", Some(64));
+        check("-1", Some(-1));
+        check("50M", Some(50 << 20));
+        check("1gb", Some(1 << 30));
+        check("x", None);
+        check("9x", None);
+        check("9999999999999T", None);
+    }
 }

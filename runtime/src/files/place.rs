@@ -34,6 +34,14 @@ pub(super) fn find(root: &OwnedFd, path: &str) -> io::Result<Option<OwnedFd>> {
     }
 }
 
+/// Whether the last part of `path` is a symbolic link.
+pub(super) fn is_link(root: &OwnedFd, path: &str) -> bool {
+    at::locate_itself(root, Path::new(path))
+        .map(File::from)
+        .and_then(|place| place.metadata())
+        .is_ok_and(|meta| meta.file_type().is_symlink())
+}
+
 /// What is at `path`; made with all that leads there if nothing is.
 pub(super) fn make(root: &OwnedFd, path: &str, shape: Shape) -> Result<OwnedFd, Failure> {
     let made = || match find(root, path)? {

@@ -151,7 +151,7 @@ impl Container {
             let null = OwnedFd::from(File::open("/dev/null")?);
             let input = with.input.as_ref().unwrap_or(&null);
             let error = io::stderr().as_fd().try_clone_to_owned()?;
-            let descriptors: Vec<BorrowedFd<'_>> = with.descriptors.iter().map(AsFd::as_fd).collect();
+            let descriptors: Vec<Option<BorrowedFd<'_>>> = with.descriptors.iter().map(|fd| Some(fd.as_fd())).collect();
             let begun = begin(&Request {
                 group: with.group.as_deref(),
                 subgroup: with.subgroup,

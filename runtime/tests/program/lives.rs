@@ -1,0 +1,103 @@
+//! From `create` to `delete`.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::fixture::{Place, Said};
+
+fn await_status(place: &Place, id: &str, expect: &str) {
+    let end = Instant::now() + Duration::from_secs(10);
+    while place.status(id) != expect {
+        assert!(Instant::now() < end, "{id} is {}, not {expect}", place.status(id));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn a_life() {
+    let Some(mut place) = Place::new() else { return };
+    let created = place.create("a", &["sleep", "60"]);
+    assert_eq!(created.code, 0, "{created:?}");
+    assert_eq!(place.status("a"), "created");
+    assert_eq!(place.call(&["exec", "a", "sh", "-c", "exit 3"]).code, 3, "a created one can be entered");
+    assert_eq!(place.call(&["start", "a"]).code, 0);
+    assert_eq!(place.status("a"), "running");
+    assert!(place.call(&["start", "a"]).err.contains("cannot start container `a`: it is running"));
+    let said =
+        place.call(&["exec", "--env", "X=y", "--cwd", "/tmp", "a", "sh", "-c", "echo $X $PWD; cat /proc/1/comm"]);
+    assert_eq!(said, Said { code: 0, out: "y /tmp\nsleep\n".into(), err: String::new() });
+    let list: Value = serde_json::from_str(&place.call(&["list", "--format", "json"]).out).unwrap();
+    assert_eq!((list[0]["id"].as_str(), list[0]["status"].as_str()), (Some("a"), Some("running")));
+    assert!(place.call(&["delete", "a"]).err.contains("cannot delete container `a`: it is running"));
+    assert_eq!(place.call(&["kill", "a", "KILL"]).code, 0);
+    await_status(&place, "a", "stopped");
+    assert!(place.call(&["kill", "a", "KILL"]).err.contains("container not running"));
+    assert!(place.call(&["exec", "a", "true"]).err.contains("it is stopped"));
+    assert_eq!(place.call(&["delete", "a"]).code, 0);
+    assert!(place.status("a").contains("container `a` does not exist"));
+}
+
+#[test]
+fn ends_of_programs() {
+    let Some(mut place) = Place::new() else { return };
+    let check = |place: &mut Place, script: &str, expect: i32| {
+        assert_eq!(place.run("b", &["sh", "-c", script]).code, expect, "{script}");
+        assert_eq!(place.call(&["list", "-q"]).out, "", "{script}: it is still there");
+    };
+    check(&mut place, "exit 0", 0);
+    check(&mut place, "exit 42", 42);
+    // A shell that is process 1 has no default actions.
+    check(&mut place, "sh -c 'kill -9 $$'", 137);
+}
+
+#[test]
+fn hooks_in_their_order() {
+    let Some(mut place) = Place::new() else { return };
+    let log = place.folder.join("log");
+    let hook =
+        |word: &str| json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo {word} >> {}", log.display())]}]);
+    place.set(
+        "/hooks",
+        json!({
+            "prestart": hook("prestart"), "createRuntime": hook("createRuntime"), "createContainer": hook("createContainer"),
+            "poststart": hook("poststart"), "poststop": hook("poststop"),
+        }),
+    );
+    let read = || std::fs::read_to_string(&log).unwrap_or_default().replace('\n', " ");
+    assert_eq!(place.create("c", &["true"]).code, 0);
+    assert_eq!(read(), "prestart createRuntime createContainer ");
+    assert_eq!(place.call(&["start", "c"]).code, 0);
+    assert_eq!(read(), "prestart createRuntime createContainer poststart ");
+    await_status(&place, "c", "stopped");
+    assert_eq!(place.call(&["delete", "c"]).code, 0);
+    assert_eq!(read(), "prestart createRuntime createContainer poststart poststop ");
+}
+
+#[test]
+fn a_later_configuration_is_none_of_a_container() {
+    let Some(mut place) = Place::new() else { return };
+    let file = place.folder.join("bundle/rootfs/tmp/said");
+    assert_eq!(place.create("d", &["sh", "-c", "echo first > /tmp/said || echo read-only"]).code, 0);
+    place.set("/root/readonly", json!(true));
+    let bad = place.create("other", &["false"]);
+    assert_eq!(bad.code, 0, "{bad:?}");
+    assert_eq!(place.call(&["start", "d"]).code, 0);
+    await_status(&place, "d", "stopped");
+    // The root of `spec` is read-only.
+    assert!(!file.exists());
+}
+
+#[test]
+fn descriptors_are_passed_or_closed() {
+    let Some(mut place) = Place::new() else { return };
+    let said = place.run("e", &["ls", "/proc/self/fd"]);
+    // 3 is the folder that is read.
+    assert_eq!(said.out, "0\n1\n2\n3\n", "{said:?}");
+    // What this test was started with itself is passed on, and nothing of the runtime's own.
+    let plain = std::process::Command::new("ls").arg("/proc/self/fd").output().unwrap();
+    let said = place.call(&["run", "--preserve-fds", "20", "e"]);
+    let low = |line: &&str| line.parse::<u32>().is_ok_and(|number| number < 23);
+    let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
+    assert_eq!(said.out.lines().collect::<Vec<_>>(), plain.lines().filter(low).collect::<Vec<_>>(), "{said:?}");
+}
