@@ -38,6 +38,8 @@ pub enum Value {
 pub struct Bus {
     stream: UnixStream,
     serial: u32,
+    /// Signals that came before the reply that was waited for: a job may be done by then.
+    early: Vec<Message>,
 }
 
 /// A message that came, as far as it is looked at.
@@ -76,7 +78,7 @@ impl Bus {
             // The other end knows who we are, in the numbers of its own user namespace.
             stream.write_all(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
             await_ok(&mut stream)?;
-            Ok(Self { stream, serial: 0 })
+            Ok(Self { stream, serial: 0, early: Vec::new() })
         };
         connect().map_err(|error: io::Error| {
             Failed::new(format!(
@@ -120,8 +122,12 @@ impl Bus {
 
     fn await_job(&mut self, unit: &str, reply: Message) -> Result<(), Failed> {
         let job = Reader(&reply.body, 0).text().unwrap_or_default();
+        let mut early = std::mem::take(&mut self.early).into_iter();
         loop {
-            let message = self.receive().about(format!("hear from systemd about {unit}"))?;
+            let message = match early.next() {
+                Some(message) => message,
+                None => self.receive().about(format!("hear from systemd about {unit}"))?,
+            };
             if message.kind != SIGNAL || message.member != "JobRemoved" || message.signature != "uoss" {
                 continue;
             }
@@ -137,7 +143,7 @@ impl Bus {
         }
     }
 
-    /// Calls and waits for the reply; signals that come before it are of no use.
+    /// Calls and waits for the reply.
     fn call(&mut self, member: &str, signature: &str, body: &[u8]) -> Result<Message, String> {
         self.serial += 1;
         let message = encode(self.serial, member, signature, body);
@@ -146,6 +152,7 @@ impl Bus {
         loop {
             let message = self.receive().map_err(|error| format!("cannot hear from systemd: {error}"))?;
             if message.reply_to != self.serial {
+                self.early.extend(Some(message).filter(|message| message.kind == SIGNAL));
                 continue;
             }
             if message.kind == ERROR {

@@ -43,15 +43,16 @@ pub fn create(
         let group = group.as_deref().or(request.group);
         host_side::run(request, group, &host, pid).map_err(Error::from)
     });
-    drop(host);
     let outcome = match outside {
         Ok(()) => setup.wait(),
-        // If the process has failed, too, it was the first.
+        // If the process has failed by now, it was the first. (It does not know of our failure before the channel is
+        // closed.)
         Err(error) => Err(match setup.outcome() {
             Some(Err(first @ Error::Step(_))) => first,
             _ => error,
         }),
     };
+    drop(host);
     match outcome {
         Ok(()) => Ok(Created { pid, pidfd }),
         Err(error) => {

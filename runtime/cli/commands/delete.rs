@@ -74,10 +74,8 @@ fn end(container: &Container) -> Result<(), Failed> {
 pub fn clear(container: &Container, bundle: &Bundle) -> Result<(), Failed> {
     manager::clear(&container.state)?;
     let state = &container.state;
-    let hooks = &bundle.spec.hooks.poststop;
-    let run = |hook| run_hooks(std::slice::from_ref(hook), bundle, &state.id, "stopped", 0);
-    // The others are run, and the container is gone, all the same.
-    let failed = hooks.iter().filter_map(|hook| run(hook).err()).next_back();
+    let hooks = run_hooks(&bundle.spec.hooks.poststop, bundle, &state.id, "stopped", 0);
+    // The container is gone all the same.
     container.remove()?;
-    failed.map_or(Ok(()), |failure| Err(failure.into()))
+    Ok(hooks?)
 }

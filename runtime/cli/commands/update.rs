@@ -71,6 +71,10 @@ fn complete(resources: &mut Resources, group: &Path) {
         cpu.quota = cpu.quota.or_else(|| Some(quota.parse().unwrap_or(-1)));
         cpu.period = cpu.period.or_else(|| period.parse().ok());
     }
+    // Memory without a limit makes little sense with one for swap.
+    if resources.memory.limit == Some(-1) && resources.memory.swap.is_none() {
+        resources.memory.swap = Some(-1);
+    }
     // None at all would forbid what is there.
     if resources.pids.limit == Some(0) {
         resources.pids.limit = Some(1);
