@@ -15,6 +15,7 @@ mod image;
 mod network;
 mod powercut;
 mod root;
+mod runtime;
 mod services;
 mod small;
 mod systemd;
