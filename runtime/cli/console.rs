@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
+use ashlar_sys::epoll::Epoll;
 use ashlar_sys::terminal::{self, Raw};
 use ashlar_sys::{process, socket};
 
@@ -59,13 +60,24 @@ impl Relay {
         let _ = terminal::size(&io::stdin()).and_then(|size| terminal::set_size(&self.controller, size));
     }
 
-    /// Passes keys on; says whether more may come.
-    pub fn typed(&mut self) -> io::Result<bool> {
-        pass(&mut io::stdin().lock(), &mut self.controller)
+    /// Passes keys on; at their end `epoll` need not wait for more.
+    pub fn type_into(&mut self, epoll: &Epoll) -> io::Result<()> {
+        match pass(&mut io::stdin().lock(), &mut self.controller)? {
+            true => Ok(()),
+            false => epoll.remove(io::stdin()),
+        }
     }
 
-    /// Shows; says whether more may come. A terminal that nobody has open any more is an error of input and output.
-    pub fn shown(&mut self) -> io::Result<bool> {
+    /// Shows what there is; at its end `epoll` need not wait for more.
+    pub fn show_from(&mut self, epoll: &Epoll) -> io::Result<()> {
+        match self.shown()? {
+            true => Ok(()),
+            false => epoll.remove(&self.controller),
+        }
+    }
+
+    /// Says whether more may come. A terminal that nobody has open any more is an error of input and output.
+    fn shown(&mut self) -> io::Result<bool> {
         match pass(&mut self.controller, &mut io::stdout().lock()) {
             Err(error) if error.raw_os_error() == Some(5) => Ok(false),
             other => other,

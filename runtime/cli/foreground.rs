@@ -54,16 +54,8 @@ impl Foreground {
                             return process::wait(pid);
                         }
                         (SIGNALLED, relay) => self.pass_on(pidfd, relay.as_ref())?,
-                        (TYPED, Some(relay)) => {
-                            if !relay.typed()? {
-                                epoll.remove(std::io::stdin())?;
-                            }
-                        }
-                        (SHOWN, Some(relay)) => {
-                            if !relay.shown()? {
-                                epoll.remove(relay.controller())?;
-                            }
-                        }
+                        (TYPED, Some(relay)) => relay.type_into(&epoll)?,
+                        (_, Some(relay)) => relay.show_from(&epoll)?,
                         _ => {}
                     }
                 }

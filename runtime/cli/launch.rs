@@ -10,7 +10,7 @@ use ashlar_sys::descriptor;
 
 use crate::containers::Container;
 use crate::flags::{Flag, Said, switch, value};
-use crate::{About, Failed, Globals, manager};
+use crate::{About, Failed, Globals, placement};
 
 /// Flags of both.
 pub const FLAGS: [Flag; 8] = [
@@ -60,7 +60,7 @@ pub fn make(
     match fill(globals, said, passed, bundle, console.as_ref(), waits, &mut container) {
         Ok(process) => Ok(Made { container, bundle: bundle.clone(), process }),
         Err(failed) => {
-            let cleared = manager::clear(&container.state).and_then(|()| container.remove());
+            let cleared = placement::clear(&container.state).and_then(|()| container.remove());
             Err(match cleared {
                 Ok(()) => failed,
                 Err(left) => Failed::new(format!("{failed}; and then: {left}")),

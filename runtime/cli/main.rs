@@ -9,7 +9,7 @@ mod foreground;
 mod group;
 mod launch;
 mod log;
-mod manager;
+mod placement;
 mod protect;
 mod signals;
 mod time;
@@ -93,7 +93,7 @@ pub struct Globals {
     /// Where the state of containers is kept.
     pub root: PathBuf,
     /// Who makes control groups.
-    pub manager: manager::Manager,
+    pub manager: placement::Manager,
     /// Program that takes checkpoints.
     pub criu: String,
     /// What the command line said, to be passed on.
@@ -140,7 +140,7 @@ fn run(said: Said, mut words: std::vec::IntoIter<String>) -> Result<u8, Failed> 
     grammar.check(&own)?;
     let globals = Globals {
         root: containers::root(said.value("root"))?,
-        manager: manager::Manager::from(&said)?,
+        manager: placement::Manager::from(&said)?,
         criu: said.value("criu").unwrap_or("criu").to_owned(),
         said,
     };

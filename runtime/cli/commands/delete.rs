@@ -9,7 +9,7 @@ use std::os::fd::AsFd;
 use super::Command;
 use crate::containers::{Container, Status};
 use crate::flags::{Grammar, Said, switch};
-use crate::{Failed, Globals, manager};
+use crate::{Failed, Globals, placement};
 
 pub const COMMAND: Command = Command {
     grammar: Grammar {
@@ -50,7 +50,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
         Ok(bundle) => clear(&container, &bundle)?,
         // Whoever made it was killed before the copy was there: nothing else was.
         Err(_) => {
-            manager::clear(&container.state)?;
+            placement::clear(&container.state)?;
             container.remove()?;
         }
     }
@@ -72,7 +72,7 @@ fn end(container: &Container) -> Result<(), Failed> {
 
 /// Removes what there is, and runs the hooks that come last.
 pub fn clear(container: &Container, bundle: &Bundle) -> Result<(), Failed> {
-    manager::clear(&container.state)?;
+    placement::clear(&container.state)?;
     let state = &container.state;
     let hooks = run_hooks(&bundle.spec.hooks.poststop, bundle, &state.id, "stopped", 0);
     // The container is gone all the same.

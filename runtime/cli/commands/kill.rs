@@ -27,11 +27,9 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let number = signals::number(said.operands.get(1).map_or("TERM", String::as_str))?;
     let container = Container::open(&globals.root, id)?;
     let status = container.status();
-    if said.has("all") {
-        if let Some(group) = container.group() {
-            group::signal_all(&group, number);
-            return Ok(0);
-        }
+    if let Some(group) = container.group().filter(|_| said.has("all")) {
+        group::signal_all(&group, number);
+        return Ok(0);
     }
     if !matches!(status, Status::Created | Status::Running | Status::Paused) {
         return Err(Failed::new(format!(

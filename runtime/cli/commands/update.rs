@@ -9,7 +9,7 @@ use super::Command;
 use crate::bus::Bus;
 use crate::containers::{Container, Status};
 use crate::flags::{Flag, Grammar, Said, value};
-use crate::{About, Failed, Globals, manager};
+use crate::{About, Failed, Globals, placement};
 
 const FLAGS: &[Flag] = &[
     value("resources", "FILE|-", "limits as JSON, as linux.resources has them").or('r'),
@@ -53,7 +53,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let mut resources = resources(said)?;
     complete(&mut resources, &group);
     if let Some(unit) = &container.state.unit {
-        let properties = manager::limits(&resources);
+        let properties = placement::limits(&resources);
         if !properties.is_empty() {
             Bus::connect()?.set(unit, &properties)?;
         }

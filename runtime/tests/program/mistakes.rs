@@ -37,7 +37,7 @@ fn configurations() {
 #[test]
 fn command_lines() {
     let Some(mut place) = Place::new() else { return };
-    let mut check = |words: &[&str], expect: &str| {
+    let check = |words: &[&str], expect: &str| {
         let said = place.call(words);
         assert!(said.code == 1 && said.err.contains(expect), "{words:?}: {said:?}");
     };
