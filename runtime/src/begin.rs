@@ -13,6 +13,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 use std::path::Path;
 
+use ashlar_sys::credentials;
 use ashlar_sys::namespace::{self, Kind};
 use ashlar_sys::process::{self, Child};
 
@@ -201,8 +202,8 @@ pub(crate) fn fork_inside(
 /// Makes the inside in namespaces of others: by a process in between that enters them, so that ours are left alone.
 fn fork_within(
     group: Option<&File>,
-    users: Option<&File>,
-    processes: Option<&File>,
+    users: Option<&impl AsFd>,
+    processes: Option<&impl AsFd>,
     born_in: &[Kind],
     body: impl FnOnce() -> i32,
 ) -> Result<Child, Failure> {
@@ -255,15 +256,20 @@ fn begin_join(request: &Request<'_>, group: Option<&File>, reporter: &Reporter, 
     }
     let subject = || format!("the container of process {pid}");
     let own_pids = request.bundle.owns(NamespaceKind::Pid);
+    let body = || {
+        request.close_others(&[reporter.raw(), target.as_raw_fd()]);
+        run(request, reporter, |reporter| join::run(request, &target, reporter))
+    };
+    if own_pids && request.bundle.owns(NamespaceKind::User) && !credentials::may_administer() {
+        // Without the host's rights one has to be root in there first, which is for good.
+        return Ok(fork_within(group, Some(&target), Some(&target), &[], body)?);
+    }
     // The namespace of children is the caller's to set; it is set back at once.
     let home = File::open("/proc/self/ns/pid").step(Step::Namespace, "/proc/self/ns/pid")?;
     if own_pids {
         namespace::enter(&target, &[Kind::Pid]).step(Step::Namespace, subject())?;
     }
-    let child = process::fork(&[], group.map(File::as_fd), || {
-        request.close_others(&[reporter.raw(), target.as_raw_fd()]);
-        run(request, reporter, |reporter| join::run(request, &target, reporter))
-    });
+    let child = process::fork(&[], group.map(File::as_fd), body);
     if own_pids {
         namespace::enter(&home, &[Kind::Pid]).step(Step::Namespace, "/proc/self/ns/pid")?;
     }

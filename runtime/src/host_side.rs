@@ -31,7 +31,7 @@ pub(crate) fn run(request: &Request<'_>, group: Option<&Path>, channel: &Channel
     }
     pass_namespaces(bundle, channel)?;
     if bundle.makes(NamespaceKind::Mount) {
-        if !sources::are_for_the_inside(bundle) {
+        if sources::are_for_the_host(bundle) {
             pass_sources(bundle, users.as_ref(), channel)?;
         }
         pass_console(request, channel)?;

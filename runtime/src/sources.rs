@@ -18,9 +18,10 @@ use crate::error::{Failure, InStep, Step};
 use crate::mounts::{Options, Origin, origin, propagation};
 use crate::spec::{IdMapping, Mount, NamespaceKind, ROOTFS_IDMAP};
 
-/// Whether the inside clones them. Without the host's rights only who is in the new user namespace may.
-pub(crate) fn are_for_the_inside(bundle: &Bundle) -> bool {
-    !bundle.owns(NamespaceKind::User) || !credentials::may_administer()
+/// Whether the host's side clones them: what users of the container's own could not open. Without the host's rights only
+/// who is in the new user namespace may clone at all.
+pub(crate) fn are_for_the_host(bundle: &Bundle) -> bool {
+    bundle.owns(NamespaceKind::User) && credentials::may_administer()
 }
 
 /// The root, as a tree of its own.

@@ -38,6 +38,7 @@ fn working_directories() {
     }
     place.set("/process/cwd", json!("/"));
     assert_eq!(place.create("w", &["sleep", "60"]).code, 0);
+    assert_eq!(place.call(&["start", "w"]).code, 0);
     for number in 3..12 {
         let said = place.call(&["exec", "--cwd", &format!("/proc/self/fd/{number}"), "w", "pwd"]);
         assert!(said.code != 0 && said.err.contains("cannot change the directory"), "{number}: {said:?}");
