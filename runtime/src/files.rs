@@ -1,14 +1,15 @@
 //! A container's file tree, as the inside lays it out: root, mounts, device nodes, masks. Every place in it is found
 //! below the root's descriptor, so that no link in it leads out.
 
+mod copy_up;
 mod nodes;
 mod place;
 
-use std::os::fd::{AsFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
-use ashlar_sys::at;
 use ashlar_sys::mounts::{self, Change, FileSystem, NO_DEVICES, NO_EXEC, NO_SUID, Propagation, READ_ONLY};
+use ashlar_sys::{at, filesystem};
 
 use crate::bundle::Bundle;
 use crate::console::Console;
@@ -137,6 +138,9 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
                 return Err(Failure::because(Step::Mount, subject, reason));
             }
             let target = place::make(root, place, Shape::Directory)?;
+            if options.data.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.len() > LONGEST)) {
+                return mount_by_path(&kind, mount, &options, &target).step(Step::Mount, subject);
+            }
             let made = match make_file_system(&kind, mount, &options) {
                 // Root of somebody else's user namespace may not make what shows namespaces that are not his.
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => match host_view(&kind) {
@@ -146,12 +150,30 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
                 made => made,
             };
             let made = made.step(Step::Mount, &subject)?;
+            if options.copy_up {
+                copy_up::copy(&target, &made).step(Step::Mount, &subject)?;
+            }
             mounts::attach(&made, &target).step(Step::Mount, &subject)?;
             let Some((spread, all)) = options.propagation else { return Ok(()) };
             let change = Change { propagation: Some(spread), ..Change::default() };
             mounts::change(&made, &change, all).step(Step::Mount, subject)
         }
     }
+}
+
+/// What fsconfig(2) takes as a value: an overlay's layers may be more.
+const LONGEST: usize = 255;
+
+fn mount_by_path(kind: &str, mount: &Mount, options: &Options, target: &OwnedFd) -> std::io::Result<()> {
+    let pair = |(key, value): &(String, Option<String>)| match value {
+        Some(value) => format!("{key}={value}"),
+        None => key.clone(),
+    };
+    let data: Vec<String> = options.data.iter().map(pair).collect();
+    // The host's /proc is still there. These attributes have the same bits in both interfaces.
+    let place = PathBuf::from(format!("/proc/self/fd/{}", target.as_raw_fd()));
+    let attributes = options.set & (READ_ONLY | NO_SUID | NO_DEVICES | NO_EXEC);
+    filesystem::mount(mount.source.as_deref().unwrap_or(kind), &place, kind, attributes, &data.join(","))
 }
 
 fn make_file_system(kind: &str, mount: &Mount, options: &Options) -> std::io::Result<OwnedFd> {

@@ -25,7 +25,7 @@ pub fn names() -> Names {
         seccomp_actions: first(&seccomp::ACTIONS),
         seccomp_operators: seccomp::OPERATORS.to_vec(),
         seccomp_flags: first(&seccomp::FLAGS),
-        seccomp_architectures: seccomp::ARCHITECTURES.iter().map(|(name, _)| *name).collect(),
+        seccomp_architectures: seccomp::ARCHITECTURES.iter().map(|(name, ..)| *name).collect(),
         memory_modes: first(&scheduling::MEMORY_MODES),
         memory_flags: first(&scheduling::MEMORY_FLAGS),
     }

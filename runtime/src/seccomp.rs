@@ -1,8 +1,8 @@
 //! `linux.seccomp` as a filter for the kernel.
 //!
 //! Calls are numbers, and most rules treat long runs of them alike. So the filter is a binary search over ranges of
-//! numbers; only calls with conditions on arguments have a chain of tests behind them. Calls of another architecture
-//! than the machine's own end the process, those of x32 do not exist.
+//! numbers; only calls with conditions on arguments have a chain of tests behind them. There is one search for each
+//! architecture that the profile names; calls of others end the process, those of x32 do not exist.
 
 mod assembler;
 
@@ -114,12 +114,19 @@ fn flag(name: &str) -> Result<u32, Failure> {
     found.map(|(_, bit)| *bit).ok_or_else(|| refuse(format!("unknown flag {name}")))
 }
 
-/// Architectures whose calls can be told apart.
-pub(crate) const ARCHITECTURES: [(&str, u32); 1] = [(NATIVE, seccomp::ARCHITECTURE)];
+/// The number of a call by its name.
+type Lookup = fn(&str) -> Option<u32>;
+
+/// Architectures whose calls can be told apart, the machine's own first.
 #[cfg(target_arch = "x86_64")]
-const NATIVE: &str = "SCMP_ARCH_X86_64";
+pub(crate) const ARCHITECTURES: [(&str, u32, Lookup); 2] = [
+    ("SCMP_ARCH_X86_64", seccomp::ARCHITECTURE, seccomp::number),
+    ("SCMP_ARCH_X86", seccomp::X86, seccomp::number_on_x86),
+];
+/// Architectures whose calls can be told apart.
 #[cfg(target_arch = "aarch64")]
-const NATIVE: &str = "SCMP_ARCH_AARCH64";
+pub(crate) const ARCHITECTURES: [(&str, u32, Lookup); 1] =
+    [("SCMP_ARCH_AARCH64", seccomp::ARCHITECTURE, seccomp::number)];
 
 /// Flags of filters, by their bits.
 pub(crate) const FLAGS: [(&str, u32); 4] = [
@@ -154,23 +161,30 @@ fn action(name: &str, errno: Option<u32>) -> Result<u32, Failure> {
     Ok(value | data)
 }
 
-/// The filter of a profile.
+/// The filter of a profile: for the machine's own architecture, and for others that it names and the machine has.
 fn compile(written: &Seccomp) -> Result<Vec<Instruction>, Failure> {
+    let named = |(name, ..): &&(&str, u32, Lookup)| written.architectures.iter().any(|written| written == name);
+    let sections = ARCHITECTURES.iter().enumerate().filter(|(place, row)| *place == 0 || named(row));
+    let sections = sections.map(|(_, (_, architecture, number))| Ok((*architecture, section(written, *number)?)));
+    let filter = assembler::assemble(&sections.collect::<Result<Vec<_>, Failure>>()?);
+    match filter.len() {
+        0..=seccomp::LENGTH_LIMIT => Ok(filter),
+        length => Err(refuse(format!("it has {length} instructions, more than {}", seccomp::LENGTH_LIMIT))),
+    }
+}
+
+fn section(written: &Seccomp, number: Lookup) -> Result<Vec<(u32, Leaf)>, Failure> {
     let default = action(&written.default_action, written.default_errno_ret)?;
     let mut calls: BTreeMap<u32, Leaf> = BTreeMap::new();
     for rule in &written.syscalls {
         let result = action(&rule.action, rule.errno_ret)?;
         let chains = conditions(rule)?;
-        for number in rule.names.iter().filter_map(|name| seccomp::number(name)) {
+        for number in rule.names.iter().filter_map(|name| number(name)) {
             let leaf = calls.entry(number).or_insert_with(|| Leaf::new(default));
             chains.iter().for_each(|tests| leaf.add(tests, result));
         }
     }
-    let filter = assembler::assemble(seccomp::ARCHITECTURE, &ranges(calls, default));
-    match filter.len() {
-        0..=seccomp::LENGTH_LIMIT => Ok(filter),
-        length => Err(refuse(format!("it has {length} instructions, more than {}", seccomp::LENGTH_LIMIT))),
-    }
+    Ok(ranges(calls, default))
 }
 
 /// Conditions of a rule, as alternatives. All must hold; several on one argument are alternatives.

@@ -1,6 +1,8 @@
 //! System call filters: installing one, and the numbers that its rules speak of.
 
 mod syscalls;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::io;
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -31,6 +33,10 @@ pub const ARCHITECTURE: u32 = 0xc000_003e;
 /// AUDIT_ARCH_* of this machine.
 #[cfg(target_arch = "aarch64")]
 pub const ARCHITECTURE: u32 = 0xc000_00b7;
+
+/// AUDIT_ARCH_I386: of 32-bit programs on x86-64.
+#[cfg(target_arch = "x86_64")]
+pub const X86: u32 = 0x4000_0003;
 
 /// Longest filter that the kernel takes.
 pub const LENGTH_LIMIT: usize = 4096;
@@ -65,6 +71,15 @@ pub fn number(name: &str) -> Option<u32> {
     table.binary_search_by(|(known, _)| (*known).cmp(name)).ok().map(|at| u32::from(table[at].1))
 }
 
+/// The number of a system call for 32-bit programs, if they have it.
+#[cfg(target_arch = "x86_64")]
+pub fn number_on_x86(name: &str) -> Option<u32> {
+    const SAME_EVERYWHERE: u32 = 424;
+    let own = x86::TABLE.binary_search_by(|(known, _)| (*known).cmp(name)).ok();
+    let own = own.map(|at| u32::from(x86::TABLE[at].1));
+    own.or_else(|| number(name).filter(|number| *number >= SAME_EVERYWHERE))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +92,15 @@ mod tests {
         check("mount_setattr", Some(libc::SYS_mount_setattr));
         check("accept4", Some(libc::SYS_accept4));
         check("nonsense", None);
+        #[cfg(target_arch = "x86_64")]
+        {
+            assert!(x86::TABLE.is_sorted_by(|a, b| a.0 < b.0));
+            let check = |name, expect| assert_eq!(number_on_x86(name), expect, "{name}");
+            check("read", Some(3));
+            check("socketcall", Some(102));
+            check("mount_setattr", number("mount_setattr"));
+            check("arch_prctl", Some(384));
+            check("nonsense", None);
+        }
     }
 }

@@ -66,15 +66,18 @@ const fn instruction(code: u16, k: u32) -> Instruction {
     Instruction { code, jt: 0, jf: 0, k }
 }
 
-/// The whole filter. `ranges` begin at 0 and are sorted.
-pub(super) fn assemble(architecture: u32, ranges: &[(u32, Leaf)]) -> Vec<Instruction> {
-    let mut filter = vec![
-        instruction(LOAD, ARCHITECTURE),
-        Instruction { code: JUMP_EQUAL, jt: 1, jf: 0, k: architecture },
-        instruction(RETURN, KILL_PROCESS),
-        instruction(LOAD, NUMBER),
-    ];
-    filter.extend(search(ranges));
+/// The whole filter: a section for each architecture, whose `ranges` begin at 0 and are sorted. Calls of others end the
+/// process.
+pub(super) fn assemble(sections: &[(u32, Vec<(u32, Leaf)>)]) -> Vec<Instruction> {
+    let mut filter = vec![instruction(LOAD, ARCHITECTURE)];
+    for (architecture, ranges) in sections {
+        let mut section = vec![instruction(LOAD, NUMBER)];
+        section.extend(search(ranges));
+        filter.push(Instruction { code: JUMP_EQUAL, jt: 1, jf: 0, k: *architecture });
+        filter.push(instruction(JUMP, section.len() as u32));
+        filter.extend(section);
+    }
+    filter.push(instruction(RETURN, KILL_PROCESS));
     filter
 }
 

@@ -121,9 +121,9 @@ fn runs_of_numbers_are_short() {
     let check = |length: usize, limit: usize| assert!(length <= limit, "{length} instructions, more than {limit}");
     check(some.len(), 24);
     let calls = |step: usize| (0..1000).step_by(step).map(|n| (n, Leaf::new(ALLOW))).collect();
-    check(assembler::assemble(0, &ranges(calls(1), ERRNO)).len(), 12);
+    check(assembler::assemble(&[(0, ranges(calls(1), ERRNO))]).len(), 12);
     // Every other call allowed, which is as bad as it gets: two instructions a call, and long jumps.
-    let worst = assembler::assemble(seccomp::ARCHITECTURE, &ranges(calls(2), ERRNO));
+    let worst = assembler::assemble(&[(seccomp::ARCHITECTURE, ranges(calls(2), ERRNO))]);
     check(worst.len(), 2200);
     for number in 0..1000 {
         let expect = if number % 2 == 0 { ALLOW } else { ERRNO };
@@ -146,4 +146,27 @@ fn refusals() {
     };
     check(&rule(r#"{"index":6,"op":"SCMP_CMP_EQ"}"#), "a call has six");
     check(&rule(r#"{"index":0,"op":"SCMP_CMP_XX"}"#), "unknown comparison SCMP_CMP_XX");
+}
+
+#[test]
+#[cfg(target_arch = "x86_64")]
+fn programs_of_32_bits() {
+    let profile = |architectures: &str| {
+        let json = format!(
+            r#"{{"defaultAction":"SCMP_ACT_ERRNO","architectures":{architectures},
+                "syscalls":[{{"names":["read","socketcall"],"action":"SCMP_ACT_ALLOW"}}]}}"#
+        );
+        compile(&serde_json::from_str(&json).unwrap()).unwrap()
+    };
+    let both = profile(r#"["SCMP_ARCH_X86_64","SCMP_ARCH_X86","SCMP_ARCH_X32"]"#);
+    let check = |filter: &[Instruction], architecture, number, expect| {
+        assert_eq!(run(filter, architecture, number, [0; 6]), expect, "{architecture:x} {number}");
+    };
+    check(&both, seccomp::ARCHITECTURE, 0, ALLOW);
+    check(&both, seccomp::ARCHITECTURE, 3, ERRNO | 1);
+    check(&both, seccomp::X86, 3, ALLOW);
+    check(&both, seccomp::X86, 102, ALLOW);
+    check(&both, seccomp::X86, 0, ERRNO | 1);
+    check(&both, 0xc000_00b7, 0, KILL_PROCESS);
+    check(&profile("[]"), seccomp::X86, 3, KILL_PROCESS);
 }

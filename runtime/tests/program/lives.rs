@@ -103,3 +103,19 @@ fn descriptors_are_passed_or_closed() {
     let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
     assert_eq!(said.out.lines().collect::<Vec<_>>(), plain.lines().filter(low).collect::<Vec<_>>(), "{said:?}");
 }
+
+#[test]
+fn what_lies_under_a_new_file_system_is_copied_up() {
+    let Some(mut place) = Place::new() else { return };
+    std::fs::write(place.rootfs().join("etc/name"), "below\n").unwrap();
+    let mount = |options: serde_json::Value| json!({"destination": "/etc", "type": "tmpfs", "source": "tmpfs", "options": options});
+    let check = |place: &mut Place, options: serde_json::Value, expect: &str| {
+        place.config["mounts"].as_array_mut().unwrap().retain(|mount| mount["destination"] != "/etc");
+        place.config["mounts"].as_array_mut().unwrap().push(mount(options));
+        let said = place.run("u", &["sh", "-c", "cat /etc/name; echo x > /etc/new && ls /etc"]);
+        assert_eq!(said.out, expect, "{said:?}");
+    };
+    check(&mut place, json!(["rprivate", "nosuid", "nodev", "tmpcopyup"]), "below\nname\nnew\n");
+    check(&mut place, json!(["mode=0755"]), "new\n");
+    assert_eq!(std::fs::read_dir(place.rootfs().join("etc")).unwrap().count(), 1);
+}
