@@ -19,7 +19,7 @@ use crate::mounts::{Options, Origin, host_view, origin, propagation};
 use crate::spec::{Mount, NamespaceKind, ROOTFS_OVERLAY};
 use place::Shape;
 
-/// Lays it out. Gives the root: on top of the bundle's directory, which only this mount namespace sees; or, of a bundle
+/// Lays it out. Gives the root: on top of where it comes from, which only this mount namespace sees; or, of a bundle
 /// without one, the maker's own, of which this is a copy. Gives a terminal of its own, too, if one is `wanted`.
 pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Result<(OwnedFd, Option<Console>), Failure> {
     let root = match bundle.spec.root {
@@ -87,7 +87,10 @@ fn is_overlaid(bundle: &Bundle) -> bool {
 
 fn attach_root(bundle: &Bundle, root: OwnedFd) -> Result<OwnedFd, Failure> {
     let subject = bundle.root().display().to_string();
-    let stage = std::fs::File::open(&bundle.directory).step(Step::Root, &subject)?;
+    // Where hooks look for it. The machine's own root cannot lie on itself.
+    let path = bundle.root();
+    let stage = if path == Path::new("/") { &bundle.directory } else { &path };
+    let stage = std::fs::File::open(stage).step(Step::Root, &subject)?;
     if is_overlaid(bundle) {
         return overlay(bundle, &root, &stage).step(Step::Overlay, subject);
     }

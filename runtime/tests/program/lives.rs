@@ -57,8 +57,13 @@ fn ends_of_programs() {
 fn hooks_in_their_order() {
     let Some(mut place) = Place::new() else { return };
     let log = place.folder.join("log");
-    let hook =
-        |word: &str| json!([{"path": "/bin/sh", "args": ["sh", "-c", format!("echo {word} >> {}", log.display())]}]);
+    // They find the bundle, and the root in it, by the path that the state tells.
+    let bundle = place.bundle().display().to_string();
+    let hook = |word: &str| {
+        let there = format!("test -f {bundle}/config.json && test -d {bundle}/rootfs/proc");
+        let script = format!("{there} && echo {word} >> {}", log.display());
+        json!([{"path": "/bin/sh", "args": ["sh", "-c", script]}])
+    };
     place.set(
         "/hooks",
         json!({
