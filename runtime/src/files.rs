@@ -47,13 +47,18 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Resul
         nodes::put(&nodes, &root, terminal.as_ref().or(parts.console.as_ref()))?;
     }
     make_working_directory(bundle, &root);
-    bundle.spec.linux.readonly_paths.iter().try_for_each(|path| make_read_only(&root, path))?;
-    bundle.spec.linux.masked_paths.iter().try_for_each(|path| mask(&root, path))?;
+    Ok((root, console))
+}
+
+/// Takes away what the container may not read or write. Hooks that change the root have run by now.
+pub(crate) fn seal(bundle: &Bundle, root: &OwnedFd) -> Result<(), Failure> {
+    bundle.spec.linux.readonly_paths.iter().try_for_each(|path| make_read_only(root, path))?;
+    bundle.spec.linux.masked_paths.iter().try_for_each(|path| mask(root, path))?;
     if bundle.spec.root.as_ref().is_some_and(|written| written.readonly) && !is_overlaid(bundle) {
         let change = Change { set: READ_ONLY, ..Change::default() };
-        mounts::change(&root, &change, false).step(Step::Root, "read-only")?;
+        mounts::change(root, &change, false).step(Step::Root, "read-only")?;
     }
-    Ok((root, console))
+    Ok(())
 }
 
 /// Images name one that they do not have. One that cannot be made is told when the process cannot go there.

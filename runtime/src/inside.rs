@@ -104,6 +104,7 @@ fn change_root(request: &Request<'_>, parts: &mut Parts) -> Result<Option<Consol
     }
     let (root, console) = files::lay_out(bundle, parts, wanted)?;
     run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
+    files::seal(bundle, &root)?;
     if bundle.spec.root.is_some() {
         let changed = if request.no_pivot { mounts::cover_root(&root) } else { mounts::pivot(&root) };
         changed.step(Step::Pivot, bundle.root().display().to_string())?;
