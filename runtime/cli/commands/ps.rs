@@ -12,7 +12,8 @@ pub const COMMAND: Command = Command {
         name: "ps",
         operands: "ID",
         count: (1, usize::MAX),
-        strict: false,
+        // Some say what ps(1) shall show behind the name; here that is one thing always.
+        strict: true,
         help: "list a container's processes",
         flags: &[value("format", "table|json", "how").or('f')],
     },
