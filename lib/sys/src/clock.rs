@@ -37,6 +37,25 @@ pub fn local(seconds: i64) -> Option<Local> {
         }
         parts.assume_init()
     };
+    fields(&parts)
+}
+
+/// The same in UTC.
+pub fn utc(seconds: i64) -> Option<Local> {
+    let time = seconds as libc::time_t;
+    let mut parts = MaybeUninit::<libc::tm>::zeroed();
+    // SAFETY: as in `local`.
+    let parts = unsafe {
+        let made = libc::gmtime_r(&raw const time, parts.as_mut_ptr());
+        if made.is_null() {
+            return None;
+        }
+        parts.assume_init()
+    };
+    fields(&parts)
+}
+
+fn fields(parts: &libc::tm) -> Option<Local> {
     let fields =
         [parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec.min(59)];
     let mut local = [0; 6];
