@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use ashlar_runtime::{Bundle, Created, Error, Request};
 use ashlar_sys::descriptor;
 
+use crate::console::Awaited;
 use crate::containers::Container;
 use crate::flags::{Flag, Said, switch, value};
 use crate::{About, Failed, Globals, placement};
@@ -77,15 +78,17 @@ pub fn bundle(said: &Said) -> Result<(Bundle, Vec<u8>), Failed> {
     Ok((Bundle::parse(&directory, &path, &config)?, config))
 }
 
-/// A connection to whoever takes the terminal.
-pub fn console_socket(said: &Said, terminal: bool) -> Result<Option<OwnedFd>, Failed> {
+/// A socket for the process's terminal, if it has one: to whoever the command line names, or to us, who wait for it.
+pub fn console(said: &Said, terminal: bool, stays: bool) -> Result<(Option<OwnedFd>, Option<Awaited>), Failed> {
     match (said.value("console-socket").filter(|path| !path.is_empty()), terminal) {
         (Some(path), true) => {
             let socket = UnixStream::connect(path).about(format!("connect to --console-socket {path}"))?;
-            Ok(Some(socket.into()))
+            Ok((Some(socket.into()), None))
         }
         (Some(_), false) => Err(Failed::new("--console-socket is given, but the process has no terminal")),
-        (None, _) => Ok(None),
+        (None, true) if stays => Awaited::new().map(|(ours, theirs)| (Some(theirs), Some(ours))),
+        (None, true) => Err(Failed::new("the process has a terminal: --console-socket must say whom to hand it to")),
+        (None, false) => Ok((None, None)),
     }
 }
 

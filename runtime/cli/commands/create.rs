@@ -11,10 +11,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let passed = launch::Passed::from(said)?;
     let bundle = launch::bundle(said)?;
     let terminal = bundle.0.spec.process.as_ref().is_some_and(|process| process.terminal);
-    let console = launch::console_socket(said, terminal)?;
-    if terminal && console.is_none() {
-        return Err(Failed::new("process.terminal is true: create needs --console-socket to hand the terminal to"));
-    }
+    let (console, _) = launch::console(said, terminal, false)?;
     launch::make(globals, said, &passed, &bundle, console, true)?;
     Ok(0)
 }

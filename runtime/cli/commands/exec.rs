@@ -61,15 +61,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let terminal = process.terminal;
     bundle.spec.process = Some(process);
     let detach = said.has("detach");
-    let mut console = launch::console_socket(said, terminal)?;
-    let mut awaited = None;
-    if terminal && console.is_none() {
-        if detach {
-            return Err(Failed::new("a terminal without --console-socket: exec --detach has nobody to hand it to"));
-        }
-        let (ours, theirs) = Awaited::new()?;
-        (awaited, console) = (Some(ours), Some(theirs));
-    }
+    let (console, awaited) = launch::console(said, terminal, !detach)?;
     let foreground = if detach { None } else { Some(Foreground::new()?) };
     let mut begun = join(said, &passed, &container, &bundle, console.as_ref())?;
     begun.setup.wait()?;

@@ -25,15 +25,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let bundle = launch::bundle(said)?;
     let terminal = bundle.0.spec.process.as_ref().is_some_and(|process| process.terminal);
     let detach = said.has("detach");
-    let mut console = launch::console_socket(said, terminal)?;
-    let mut awaited = None;
-    if terminal && console.is_none() {
-        if detach {
-            return Err(Failed::new("process.terminal is true: run --detach needs --console-socket to hand it to"));
-        }
-        let (ours, theirs) = Awaited::new()?;
-        (awaited, console) = (Some(ours), Some(theirs));
-    }
+    let (console, awaited) = launch::console(said, terminal, !detach)?;
     let foreground = if detach { None } else { Some(Foreground::new()?) };
     let made = launch::make(globals, said, &passed, &bundle, console, false)?;
     start::poststart(&made.container, &made.bundle)?;
