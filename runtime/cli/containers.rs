@@ -17,7 +17,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
 use ashlar_runtime::Bundle;
-use ashlar_sys::credentials;
+use ashlar_sys::{child, credentials, process};
 use serde::{Deserialize, Serialize};
 
 use crate::{About, Failed, group, time};
@@ -25,6 +25,8 @@ use crate::{About, Failed, group, time};
 const STATE: &str = "state.json";
 const CONFIG: &str = "config.json";
 const GATE: &str = "gate";
+/// SIGKILL.
+pub const KILL: i32 = 9;
 
 /// Where containers are kept if nobody says.
 pub fn root(said: Option<&str>) -> Result<PathBuf, Failed> {
@@ -245,6 +247,25 @@ impl Container {
     /// Whether its process lives.
     pub fn lives(&self) -> bool {
         self.state.pid != 0 && start_of(self.state.pid) == Some(self.state.pid_start)
+    }
+
+    /// Sends a signal to its process, and to nobody who was given the same number; says whether it lives.
+    pub fn signal(&self, number: i32) -> io::Result<bool> {
+        let Ok(process) = child::watch(self.state.pid) else { return Ok(false) };
+        // From here on the number may be given anew: the descriptor is of whoever had it just now.
+        match self.lives() {
+            true => process::signal(&process, number).map(|()| true),
+            false => Ok(false),
+        }
+    }
+
+    /// Kills all of it.
+    pub fn stop(&self) -> Result<(), Failed> {
+        match self.group() {
+            Some(group) => group::signal_all(&group, KILL),
+            None => drop(self.signal(KILL).about(format!("kill container `{}`", self.state.id))?),
+        }
+        Ok(())
     }
 
     /// Where it is in its life.

@@ -1,15 +1,15 @@
 //! `delete`: nothing of a container is left.
 
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use ashlar_runtime::{Bundle, run_hooks};
-use ashlar_sys::{child, process, signal};
-use std::os::fd::AsFd;
+use ashlar_sys::{child, process};
 
 use super::Command;
-use crate::containers::{Container, Status};
+use crate::containers::{Container, KILL, Status};
 use crate::flags::{Grammar, Said, switch};
-use crate::{Failed, Globals, placement};
+use crate::{About, Failed, Globals, placement};
 
 pub const COMMAND: Command = Command {
     grammar: Grammar {
@@ -25,7 +25,6 @@ pub const COMMAND: Command = Command {
 
 /// How long a killed process may take to end.
 const PATIENCE: Duration = Duration::from_secs(10);
-const KILL: i32 = 9;
 
 fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let id = &said.operands[0];
@@ -60,7 +59,7 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
 fn end(container: &Container) -> Result<(), Failed> {
     let pid = container.state.pid;
     let Ok(ended) = child::watch(pid) else { return Ok(()) };
-    let _ = signal::send(pid, KILL);
+    container.signal(KILL).about(format!("kill container `{}`", container.state.id))?;
     let patience = i32::try_from(PATIENCE.as_millis()).unwrap_or(i32::MAX);
     // A frozen process ends when it thaws, which the removal of its group sees to.
     let frozen = container.status() == Status::Paused;

@@ -1,10 +1,9 @@
 //! `kill`: a signal for a container.
 
 use ashlar_runtime::spec::NamespaceKind;
-use ashlar_sys::signal;
 
 use super::Command;
-use crate::containers::{Container, Status};
+use crate::containers::{Container, KILL, Status};
 use crate::flags::{Grammar, Said, switch};
 use crate::{About, Failed, Globals, group, signals};
 
@@ -19,8 +18,6 @@ pub const COMMAND: Command = Command {
     },
     run,
 };
-
-const KILL: i32 = 9;
 
 fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let id = &said.operands[0];
@@ -42,7 +39,8 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
         container.group().filter(|_| number == KILL && !container.bundle().is_ok_and(|b| b.owns(NamespaceKind::Pid)));
     match group {
         Some(group) => group::signal_all(&group, KILL),
-        None => signal::send(container.state.pid, number).about(format!("kill container `{id}`"))?,
+        // It may have ended just now, which is what most signals are for.
+        None => drop(container.signal(number).about(format!("kill container `{id}`"))?),
     }
     Ok(0)
 }

@@ -1,13 +1,11 @@
 //! `start`: the container's process becomes its program.
 
-use std::path::Path;
-
 use ashlar_runtime::{Bundle, run_hooks};
 
 use super::{Command, on_container};
 use crate::containers::{Container, Status};
 use crate::flags::Said;
-use crate::{Failed, Globals, group};
+use crate::{Failed, Globals};
 
 pub const COMMAND: Command = on_container("start", "start a container that was created", &[], run);
 
@@ -28,11 +26,9 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
 /// Runs the hooks that come after the start; a container whose hooks fail is stopped.
 pub fn poststart(container: &Container, bundle: &Bundle) -> Result<(), Failed> {
     let state = &container.state;
-    run_hooks(&bundle.spec.hooks.poststart, bundle, &state.id, "running", state.pid).map_err(|failure| {
-        match container.group() {
-            Some(group) => group::signal_all(Path::new(&group), 9),
-            None => drop(ashlar_sys::signal::send(state.pid, 9)),
-        }
-        failure.into()
+    let hooks = &bundle.spec.hooks.poststart;
+    run_hooks(hooks, bundle, &state.id, "running", state.pid).map_err(|failure| match container.stop() {
+        Ok(()) => failure.into(),
+        Err(left) => Failed::new(format!("{failure}; and then: {left}")),
     })
 }
