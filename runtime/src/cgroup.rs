@@ -13,8 +13,26 @@ use crate::spec::{BlockIo, Cpu, Memory, Resources, Throttle};
 /// # Errors
 /// A file that cannot be written, or a rule that makes no sense.
 pub fn limit(group: &Path, resources: &Resources) -> Result<(), Failure> {
+    check(group, &resources.memory)?;
     write(group, resources)?;
     devices::restrict(group, &resources.devices)
+}
+
+/// Contradictions, and what would kill at once what runs.
+fn check(group: &Path, memory: &Memory) -> Result<(), Failure> {
+    if memory.swap.is_some_and(|swap| swap >= 0) && memory.limit.is_none_or(|limit| limit < 0) {
+        let reason = "it counts memory and swap together, so memory.limit must be there, too";
+        return Err(Failure::because(Step::Limit, "memory.swap", reason));
+    }
+    let Some(limit) = memory.limit.filter(|limit| *limit >= 0 && memory.check_before_update) else { return Ok(()) };
+    let used = fs::read_to_string(group.join("memory.current")).unwrap_or_default();
+    match used.trim().parse::<i64>() {
+        Ok(used) if used > limit => {
+            let reason = format!("{used} bytes are in use");
+            Err(Failure::because(Step::Limit, format!("memory.limit {limit}"), reason))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn write(group: &Path, resources: &Resources) -> Result<(), Failure> {

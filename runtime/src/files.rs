@@ -149,7 +149,8 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
             if options.data.iter().any(|(_, value)| value.as_ref().is_some_and(|value| value.len() > LONGEST)) {
                 return mount_by_path(&kind, mount, &options, &target).step(Step::Mount, subject);
             }
-            let made = match make_file_system(&kind, mount, &options) {
+            let label = bundle.spec.linux.mount_label.as_deref().filter(|label| !label.is_empty());
+            let made = match make_file_system(&kind, mount, &options, label) {
                 // Root of somebody else's user namespace may not make what shows namespaces that are not his.
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => match host_view(&kind) {
                     Some(path) => mounts::clone_tree(None, path, true),
@@ -184,10 +185,15 @@ fn mount_by_path(kind: &str, mount: &Mount, options: &Options, target: &OwnedFd)
     filesystem::mount(mount.source.as_deref().unwrap_or(kind), &place, kind, attributes, &data.join(","))
 }
 
-fn make_file_system(kind: &str, mount: &Mount, options: &Options) -> std::io::Result<OwnedFd> {
+fn make_file_system(kind: &str, mount: &Mount, options: &Options, label: Option<&str>) -> std::io::Result<OwnedFd> {
     let system = FileSystem::new(kind)?;
     system.set("source", Some(mount.source.as_deref().unwrap_or(kind)))?;
     options.data.iter().try_for_each(|(key, value)| system.set(key, value.as_deref()))?;
+    // What shows the kernel has labels of its own. Without SELinux there is nobody to take one.
+    if label.is_some() && !matches!(kind, "proc" | "sysfs" | "cgroup2") && Path::new("/sys/fs/selinux/enforce").exists()
+    {
+        system.set("context", label)?;
+    }
     system.mount(options.set | options.set_below)
 }
 

@@ -71,6 +71,12 @@ fn complete(resources: &mut Resources, group: &Path) {
         cpu.quota = cpu.quota.or_else(|| Some(quota.parse().unwrap_or(-1)));
         cpu.period = cpu.period.or_else(|| period.parse().ok());
     }
+    // Swap is said together with memory: with what holds, if that is not said.
+    let memory = &mut resources.memory;
+    if memory.swap.is_some_and(|swap| swap >= 0) && memory.limit.is_none() {
+        let text = std::fs::read_to_string(group.join("memory.max")).unwrap_or_default();
+        memory.limit = text.trim().parse().ok();
+    }
     // Memory without a limit makes little sense with one for swap.
     if resources.memory.limit == Some(-1) && resources.memory.swap.is_none() {
         resources.memory.swap = Some(-1);
