@@ -69,11 +69,10 @@ const GLOBAL: &[Flag] = &[
     value("root", "DIR", "where the state of containers is kept"),
     value("log", "FILE", "append what goes wrong to this file as well"),
     value("log-format", "text|json", "how that is written"),
-    switch("debug", "write to the log what is done, too"),
+    switch("debug", "taken for the sake of engines that say it; errors are told in full always"),
     switch("systemd-cgroup", "ask systemd for control groups: the same as --cgroup-manager systemd"),
     value("cgroup-manager", "cgroupfs|systemd|disabled", "who makes control groups"),
     value("rootless", "true|false|auto", "taken for the sake of engines that say it; what may be done is found out"),
-    value("criu", "FILE", "program that takes checkpoints"),
     switch("help", "print this").or('h'),
     switch("version", "print the version").or('v'),
 ];
@@ -94,8 +93,6 @@ pub struct Globals {
     pub root: PathBuf,
     /// Who makes control groups.
     pub manager: placement::Manager,
-    /// Program that takes checkpoints.
-    pub criu: String,
     /// What the command line said, to be passed on.
     pub said: Said,
 }
@@ -138,11 +135,7 @@ fn run(said: Said, mut words: std::vec::IntoIter<String>) -> Result<u8, Failed> 
     }
     let own = grammar.read(&mut words, false)?;
     grammar.check(&own)?;
-    let globals = Globals {
-        root: containers::root(said.value("root"))?,
-        manager: placement::Manager::from(&said)?,
-        criu: said.value("criu").unwrap_or("criu").to_owned(),
-        said,
-    };
+    let globals =
+        Globals { root: containers::root(said.value("root"))?, manager: placement::Manager::from(&said)?, said };
     (command.run)(&globals, &own)
 }

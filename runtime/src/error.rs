@@ -23,7 +23,6 @@ pub enum Step {
     Loopback,
     Sysctl,
     Start,
-    NetDevice,
     Root,
     Overlay,
     MountPoint,
@@ -42,7 +41,7 @@ pub enum Step {
 }
 
 /// Steps with their words.
-const STEPS: [(Step, &str); 29] = [
+const STEPS: [(Step, &str); 28] = [
     (Step::Fork, "make a process in"),
     (Step::MapIds, "map the ids of"),
     (Step::Limit, "write"),
@@ -56,7 +55,6 @@ const STEPS: [(Step, &str); 29] = [
     (Step::Loopback, "bring up"),
     (Step::Sysctl, "set kernel parameter"),
     (Step::Start, "start"),
-    (Step::NetDevice, "move network device"),
     (Step::Root, "mount the root"),
     (Step::Overlay, "lay a writable overlay over"),
     (Step::MountPoint, "make mount point"),

@@ -44,7 +44,7 @@ fn run(_: &Globals, _: &Said) -> Result<u8, Failed> {
             "netDevices": {"enabled": false},
             "memoryPolicy": {"modes": names.memory_modes, "flags": names.memory_flags},
         },
-        "annotations": {"run.oci.ashlar.version": env!("CARGO_PKG_VERSION")},
+        "annotations": {"io.ashlar.runtime.version": env!("CARGO_PKG_VERSION")},
         "potentiallyUnsafeConfigAnnotations": ["io.ashlar.rootfs.", "org.systemd.property."],
     }))?;
     Ok(0)
