@@ -153,7 +153,7 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
             let made = match make_file_system(&kind, mount, &options, label) {
                 // Root of somebody else's user namespace may not make what shows namespaces that are not his.
                 Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => match host_view(&kind) {
-                    Some(path) => mounts::clone_tree(None, path, true),
+                    Some(path) => restricted(path, &options),
                     None => Err(error),
                 },
                 made => made,
@@ -168,6 +168,14 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
             mounts::change(&made, &change, all).step(Step::Mount, subject)
         }
     }
+}
+
+/// The host's, as restricted as one of the container's own would be.
+fn restricted(path: &Path, options: &Options) -> std::io::Result<OwnedFd> {
+    let tree = mounts::clone_tree(None, path, true)?;
+    let change = Change { set: options.set | options.set_below, ..Change::default() };
+    mounts::change(&tree, &change, true)?;
+    Ok(tree)
 }
 
 /// What fsconfig(2) takes as a value: an overlay's layers may be more.
