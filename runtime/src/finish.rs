@@ -94,6 +94,12 @@ pub(crate) fn prepare(request: &Request<'_>, prepared: &Prepared) -> Result<(), 
     Ok(())
 }
 
+/// What [`prepare`] has left for now.
+pub(crate) fn prepare_late(request: &Request<'_>, prepared: &Prepared) -> Result<(), Failure> {
+    let (bundle, written) = (request.bundle, request.bundle.process());
+    if prepared.is_late(written) { become_it(bundle, written, request, prepared) } else { Ok(()) }
+}
+
 fn become_it(bundle: &Bundle, written: &Process, request: &Request<'_>, prepared: &Prepared) -> Result<(), Failure> {
     if !request.keep_keyring {
         credentials::new_keyring();
@@ -126,10 +132,7 @@ pub(crate) fn execute(
     prepared: &Prepared,
     reporter: &Reporter,
 ) -> Result<Infallible, Failure> {
-    let (bundle, written) = (request.bundle, request.bundle.process());
-    if prepared.is_late(written) {
-        become_it(bundle, written, request, prepared)?;
-    }
+    let written = request.bundle.process();
     limits::set(0, &written.rlimits)?;
     let strings = |list: &[String], what: &str| {
         let strings = list.iter().map(|text| CString::new(text.as_str()));

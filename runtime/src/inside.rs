@@ -83,6 +83,7 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     let program = finish::locate(request)?;
     finish::prepare(request, &prepared)?;
     let finish = |reporter: &Reporter| {
+        finish::prepare_late(request, &prepared)?;
         run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
         finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)
     };

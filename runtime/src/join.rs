@@ -53,6 +53,7 @@ pub(crate) fn run(request: &Request<'_>, target: &OwnedFd, reporter: &Reporter) 
     };
     let program = finish::locate(request)?;
     finish::prepare(request, &prepared)?;
+    finish::prepare_late(request, &prepared)?;
     finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)
 }
 
