@@ -100,6 +100,9 @@ fn the_runtime_by_itself() -> Result<()> {
         call(&mut vm, "update --cpu-period 200000 --pids-limit 40 two")?;
         let said = vm.root(&format!("cd {group} && cat memory.max pids.max cpu.max"))?;
         ensure!(said.split_whitespace().eq(["83886080", "40", "50000", "200000"]), "{said}");
+        let small = r#"{"memory": {"limit": 4096, "checkBeforeUpdate": true}}"#;
+        let refused = vm.try_root(&format!("echo '{small}' | ashlar-runtime update -r - two"))?;
+        ensure!(refused.code == 1 && refused.stderr.contains("bytes are in use"), "{refused:?}");
         Ok(())
     });
     promises.check("it is paused and goes on", || {
