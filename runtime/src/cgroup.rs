@@ -171,4 +171,24 @@ mod tests {
             &["io.weight default 10000", "io.max 8:0 rbps=9"],
         );
     }
+
+    #[test]
+    fn contradictions() {
+        let group = std::env::temp_dir().join(format!("ashlar-memory-{}", std::process::id()));
+        fs::create_dir_all(&group).unwrap();
+        fs::write(group.join("memory.current"), "5000\n").unwrap();
+        let row = |json: &str, expect: &str| {
+            let memory: Memory = serde_json::from_str(json).unwrap();
+            let got = super::check(&group, &memory).err().map(|failure| failure.reason).unwrap_or_default();
+            assert_eq!(got, expect, "{json}");
+        };
+        row(r#"{"limit":4096}"#, "");
+        row(r#"{"limit":4096,"checkBeforeUpdate":true}"#, "5000 bytes are in use");
+        row(r#"{"limit":8192,"checkBeforeUpdate":true,"swap":9000}"#, "");
+        row(r#"{"swap":-1}"#, "");
+        let together = "it counts memory and swap together, so memory.limit must be there, too";
+        row(r#"{"swap":9000}"#, together);
+        row(r#"{"swap":9000,"limit":-1}"#, together);
+        fs::remove_dir_all(group).unwrap();
+    }
 }

@@ -186,7 +186,7 @@ pub struct DeviceRule {
 
 /// Limits in bytes; -1 is none.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(default)]
+#[serde(rename_all = "camelCase", default)]
 pub struct Memory {
     /// memory.max.
     pub limit: Option<i64>,
