@@ -1,9 +1,16 @@
 //! The root of a release, block by block: what the slot already holds stays (so that a cut upgrade goes on where it
 //! stopped), what the running root has is copied, and only the rest is fetched: as pieces of a patch where those are less,
-//! and as blocks otherwise. Where a block comes from does not matter: each one is what its leaf of the signed tree says,
-//! or is not written. A road that ends in the middle is left for the next one, which goes on from there.
+//! and as blocks otherwise. A road that ends in the middle is left for the next one, which goes on from there.
+//!
+//! Digests are what an upgrade costs. So each block gets one, when it is read back from the medium, which has to be done
+//! anyhow. Until then what is on this machine is taken to be what the trees of both slots say; a block that turns out not to
+//! be takes the next way: stays → copied → fetched → fetched once more. What comes over a network is looked at on arrival,
+//! since that is where another road can still be taken.
 
 use std::ops::Range;
+use std::path::Path;
+
+use ashlar_control::update::Stage;
 
 use crate::device::{BLOCK, Buffer, Device, PIECE};
 use crate::error::Error;
@@ -30,12 +37,24 @@ enum From {
     Source,
 }
 
+/// What was done for a block so far, in the order in which it is tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Tried {
+    /// It was taken to be there already.
+    Left,
+    Copied,
+    Fetched,
+    FetchedAgain,
+}
+
 /// A root that is brought into a slot.
 pub struct Transfer<'a> {
     tree: &'a Tree,
     running: &'a Device,
     slot: &'a Device,
+    places: &'a [Option<usize>],
     from: Vec<From>,
+    tried: Vec<Tried>,
     patch: Option<Pieces>,
 }
 
@@ -67,34 +86,44 @@ impl Pieces {
 pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 
 impl<'a> Transfer<'a> {
-    /// Finds out where each block comes from: `places` are those in the running root. Reads the whole slot.
+    /// Finds out where each block comes from: `places` are those in the running root, `guess` is what the slot has for a
+    /// tree. Reads of the slot what that tree does not know.
     pub fn plan(
         tree: &'a Tree,
-        places: &[Option<usize>],
+        places: &'a [Option<usize>],
         running: &'a Device,
-        slot: &'a Device,
+        (slot, guess): (&'a Device, Option<&Tree>),
         progress: Progress<'_>,
     ) -> Result<Self, Error> {
         let mut from: Vec<From> = places.iter().map(|place| place.map_or(From::Source, From::Running)).collect();
         let mut buffer = Buffer::new(PIECE);
         for range in pieces(0..tree.blocks(), PIECE / BLOCK) {
-            let bytes = &mut buffer[..range.len() * BLOCK];
-            slot.read(bytes, (range.start * BLOCK) as u64)?;
-            for (block, content) in range.clone().zip(bytes.chunks_exact(BLOCK)) {
-                // A slot that was never written is all zeros: those need no digest of their own.
-                let is_there = if content == &ZEROS[..] { tree.is_zero(block) } else { tree.holds(block, content) };
-                if is_there {
-                    from[block] = From::Slot;
+            let is_known = |block: &usize| guess.is_some_and(|guess| tree.agrees_with(guess, *block));
+            for block in range.clone().filter(is_known) {
+                from[block] = From::Slot;
+            }
+            let unknown: Vec<usize> = range.clone().filter(|block| from[*block] != From::Slot).collect();
+            if let (Some(first), Some(last)) = (unknown.first(), unknown.last()) {
+                let bytes = &mut buffer[..(last + 1 - first) * BLOCK];
+                slot.read(bytes, (first * BLOCK) as u64)?;
+                for block in &unknown {
+                    let content = &bytes[(block - first) * BLOCK..][..BLOCK];
+                    // A slot that was never written is all zeros: those need no digest of their own.
+                    let is_there = if content == &ZEROS[..] { tree.is_zero(*block) } else { tree.holds(*block, content) };
+                    if is_there {
+                        from[*block] = From::Slot;
+                    }
                 }
             }
             progress((range.end * BLOCK) as u64, tree.superblock.data_bytes());
         }
-        Ok(Self { tree, running, slot, from, patch: None })
+        let tried = vec![Tried::Left; from.len()];
+        Ok(Self { tree, running, slot, places, from, tried, patch: None })
     }
 
-    /// With a patch from the running root, made for the same places. One that does not fit is left out.
-    pub fn with_patch(mut self, patch: Option<Patch>, places: &[Option<usize>]) -> Self {
-        self.patch = patch.and_then(|patch| Pieces::new(patch, places));
+    /// With a patch from the running root. One that does not fit is left out.
+    pub fn with_patch(mut self, patch: Option<Patch>) -> Self {
+        self.patch = patch.and_then(|patch| Pieces::new(patch, self.places));
         self
     }
 
@@ -125,8 +154,26 @@ impl<'a> Transfer<'a> {
         self.count(|from| *from != From::Source)
     }
 
+    /// Writes what is missing and reads all of it back, until each block is what the tree says.
+    pub fn complete(
+        &mut self,
+        source: &dyn Source,
+        piece: &Piece,
+        data: &Path,
+        progress: &mut dyn FnMut(Stage, u64, u64),
+    ) -> Result<(), Error> {
+        loop {
+            self.run(source, piece, &mut |done, total| progress(Stage::Fetch, done, total))?;
+            let mut verified = |done, total| progress(Stage::Verify, done, total);
+            match self.tree.wrong_blocks(data, &mut verified)?.as_slice() {
+                [] => return Ok(()),
+                wrong => self.mend(wrong)?,
+            }
+        }
+    }
+
     /// Writes what is missing, and has the medium keep it.
-    pub fn run(mut self, source: &dyn Source, piece: &Piece, progress: Progress<'_>) -> Result<(), Error> {
+    fn run(&mut self, source: &dyn Source, piece: &Piece, progress: Progress<'_>) -> Result<(), Error> {
         let total = self.count(|from| *from != From::Slot);
         let mut done = 0;
         self.copy(&mut |bytes| {
@@ -146,7 +193,22 @@ impl<'a> Transfer<'a> {
         self.slot.sync()
     }
 
-    /// From the running root. A block that has rotted there is fetched like one that it never had.
+    /// Has these blocks come another way than the one that did not bring what the tree says.
+    fn mend(&mut self, wrong: &[usize]) -> Result<(), Error> {
+        for &block in wrong {
+            self.from[block] = match (self.tried[block], self.places[block]) {
+                (Tried::Left, Some(place)) => From::Running(place),
+                (Tried::Left | Tried::Copied | Tried::Fetched, _) => From::Source,
+                (Tried::FetchedAgain, _) => {
+                    let what = "was written twice, and reads back as something else: the disk does not keep it";
+                    return Err(Error::Machine(format!("block {block} of the slot {what}")));
+                }
+            };
+        }
+        Ok(())
+    }
+
+    /// From the running root.
     fn copy(&mut self, told: &mut dyn FnMut(u64)) -> Result<(), Error> {
         let mut buffer = Buffer::new(PIECE);
         let wanted: Vec<usize> = (0..self.from.len()).filter(|at| matches!(self.from[*at], From::Running(_))).collect();
@@ -157,12 +219,9 @@ impl<'a> Transfer<'a> {
                 self.from[run].fill(From::Source);
                 continue;
             }
-            for (block, content) in run.clone().zip(bytes.chunks_exact(BLOCK)) {
-                let sound = self.tree.holds(block, content);
-                self.from[block] = if sound { From::Slot } else { From::Source };
-            }
-            // What is not sound is written over when it was fetched.
             self.slot.write(bytes, (run.start * BLOCK) as u64)?;
+            self.from[run.clone()].fill(From::Slot);
+            self.tried[run].fill(Tried::Copied);
             told(bytes.len() as u64);
         }
         Ok(())
@@ -252,6 +311,9 @@ impl<'a> Transfer<'a> {
             let at = (run.start - first) * BLOCK;
             self.slot.write(&bytes[at..at + run.len() * BLOCK], (run.start * BLOCK) as u64)?;
             self.from[run.clone()].fill(From::Slot);
+            for tried in &mut self.tried[run.clone()] {
+                *tried = if *tried < Tried::Fetched { Tried::Fetched } else { Tried::FetchedAgain };
+            }
             told((run.len() * BLOCK) as u64);
         }
         Ok(())

@@ -181,9 +181,11 @@ fn bring(
     esp.has_room(&entry, &leaving, offer.uki.size)?;
     let (running, slot) = (Device::open(&slots.running.data)?, Device::open_writable(&slots.other.data)?);
     let mut compared = |done, total| progress(Stage::Compare, done, total);
-    let transfer = Transfer::plan(&tree, &places, &running, &slot, &mut compared)?;
+    let guess = Tree::guess(&slots.other.tree);
+    let transfer = Transfer::plan(&tree, &places, &running, (&slot, guess.as_ref()), &mut compared)?;
+    drop(guess);
     let patch = offer.patch("root.erofs", &boot.root_hash).and_then(|offered| Patch::try_open(source, offered));
-    let transfer = transfer.with_patch(patch, &places);
+    let mut transfer = transfer.with_patch(patch);
     let running_uki = || esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose();
     let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?;
     let fetch = transfer.fetch_bytes() + tree_road.fetch_bytes() + uki.fetch_bytes();
@@ -195,9 +197,8 @@ fn bring(
     // From here on the other slot holds no version that could be started: its entry has to go first.
     esp.tidy()?;
     leaving.iter().try_for_each(|old| esp.remove(old))?;
-    transfer.run(source, &offer.root, &mut |done, total| progress(Stage::Fetch, done, total))?;
+    transfer.complete(source, &offer.root, &slots.other.data, progress)?;
     write_tree(&slots.other, &tree)?;
-    tree.check(&slots.other.data, &mut |done, total| progress(Stage::Verify, done, total))?;
     Tree::read(&slots.other.tree, offer.root_hash)?;
     if request.until == Until::Download {
         return Ok(Outcome::Downloaded(plan));

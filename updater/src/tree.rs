@@ -1,7 +1,12 @@
 //! A release's hash tree as the index of its root: which block is whose. It is taken only whole and with the root hash
 //! that was signed; from then on each block is what its leaf says, wherever it came from.
 
+use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
 
 use ashlar_formats::verity::{self, RootHash, Superblock};
 
@@ -9,6 +14,8 @@ use crate::device::{BLOCK, Buffer, Device, PIECE};
 use crate::error::Error;
 
 const DIGEST: usize = 32;
+/// Threads that make digests at the same time, at most; each has a piece in memory.
+const THREADS: usize = 4;
 /// The tree of a root of 4 GiB; larger ones are none of ours.
 pub const LIMIT: u64 = 34 << 20;
 
@@ -49,17 +56,16 @@ impl Tree {
 
     /// The tree of a slot, if it is one of that root hash.
     pub fn read(path: &Path, root: RootHash) -> Result<Self, Error> {
-        let device = Device::open(path)?;
-        let mut first = Buffer::new(BLOCK);
-        device.read(&mut first, 0)?;
-        let none = |what: String| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
-        let size = Superblock::parse(&first).map_err(|error| none(error.to_string()))?.tree_bytes();
-        if size > LIMIT {
-            return Err(none(format!("it would have {size} bytes")));
-        }
-        let mut bytes = Buffer::new(size as usize);
-        device.read(&mut bytes, 0)?;
-        Self::new(bytes.to_vec(), root).map_err(|error| none(error.to_string()))
+        let none = |what: &dyn std::fmt::Display| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
+        let (_, bytes) = superblock_and_bytes(path)?.map_err(|why| none(&why))?;
+        Self::new(bytes, root).map_err(|error| none(&error))
+    }
+
+    /// What a slot has for a tree, whosever it is. Nothing of it was checked: it is good for guesses only.
+    pub fn guess(path: &Path) -> Option<Self> {
+        let (superblock, bytes) = superblock_and_bytes(path).ok()?.ok()?;
+        let zero = superblock.digest(&[0; BLOCK]);
+        Some(Self { superblock, bytes, zero })
     }
 
     /// Blocks of data.
@@ -86,27 +92,90 @@ impl Tree {
         verity::places(self.whole(), other.whole())
     }
 
+    /// Whether the other tree has the same content in the same place.
+    pub fn agrees_with(&self, other: &Self, block: usize) -> bool {
+        let comparable = self.superblock.salt == other.superblock.salt && block < other.blocks();
+        comparable && verity::leaf(self.whole(), block) == verity::leaf(other.whole(), block)
+    }
+
     /// Reads the data from the medium and compares each byte.
     pub fn check(&self, data: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Error> {
-        let device = Device::open(data)?;
-        let total = self.superblock.data_bytes();
-        let mut buffer = Buffer::new(PIECE);
-        let mut place = 0;
-        while place < total {
-            let length = (total - place).min(buffer.len() as u64) as usize;
-            device.read(&mut buffer[..length], place)?;
-            let first = place as usize / BLOCK;
-            for (block, bytes) in (first..).zip(buffer[..length].chunks_exact(BLOCK)) {
-                if !self.holds(block, bytes) {
-                    let place = data.display();
-                    return Err(Error::Machine(format!("block {block} of {place} reads back as something else")));
-                }
+        match self.wrong_blocks(data, progress)?.first() {
+            Some(block) => {
+                let place = data.display();
+                Err(Error::Machine(format!("block {block} of {place} reads back as something else")))
             }
-            place += length as u64;
-            progress(place, total);
+            None => Ok(()),
         }
-        Ok(())
     }
+
+    /// Reads the data from the medium, with as many threads as there are processors, and finds what is not as it has to
+    /// be.
+    pub fn wrong_blocks(&self, data: &Path, progress: &mut dyn FnMut(u64, u64)) -> Result<Vec<usize>, Error> {
+        let device = Device::open(data)?;
+        let next = AtomicUsize::new(0);
+        let total = self.superblock.data_bytes();
+        let (mut done, mut wrong) = (0, Vec::new());
+        thread::scope(|scope| {
+            let (sender, receiver) = channel();
+            for _ in 0..thread::available_parallelism().map_or(1, NonZero::get).min(THREADS) {
+                let sender = sender.clone();
+                scope.spawn(|| self.look_at_pieces(&device, &next, sender));
+            }
+            drop(sender);
+            for piece in receiver {
+                let (range, found): (Range<usize>, Vec<usize>) = piece?;
+                done += (range.len() * BLOCK) as u64;
+                wrong.extend(found);
+                progress(done, total);
+            }
+            Ok(())
+        })?;
+        wrong.sort_unstable();
+        Ok(wrong)
+    }
+
+    /// Takes one piece after the other, until there is none left or nobody listens.
+    fn look_at_pieces(&self, device: &Device, next: &AtomicUsize, sender: Sender<Result<Looked, Error>>) {
+        let mut buffer = Buffer::new(PIECE);
+        loop {
+            let first = next.fetch_add(PIECE / BLOCK, Ordering::Relaxed);
+            let range = first..self.blocks().min(first + PIECE / BLOCK);
+            if range.is_empty() {
+                return;
+            }
+            let bytes = &mut buffer[..range.len() * BLOCK];
+            let looked = device.read(bytes, (range.start * BLOCK) as u64).map(|()| {
+                let blocks = range.clone().zip(bytes.chunks_exact(BLOCK));
+                let wrong = blocks.filter(|(block, content)| !self.holds(*block, content)).map(|(block, _)| block);
+                (range, wrong.collect())
+            });
+            if sender.send(looked).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Blocks that were looked at, and those of them that are wrong.
+type Looked = (Range<usize>, Vec<usize>);
+
+/// What a partition begins with, if that is a tree at all; an error is the medium's.
+fn superblock_and_bytes(path: &Path) -> Result<Result<(Superblock, Vec<u8>), String>, Error> {
+    let device = Device::open(path)?;
+    let mut first = Buffer::new(BLOCK);
+    device.read(&mut first, 0)?;
+    let superblock = match Superblock::parse(&first) {
+        Ok(superblock) => superblock,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let size = superblock.tree_bytes();
+    if size > LIMIT {
+        return Ok(Err(format!("it would have {size} bytes")));
+    }
+    let mut bytes = Buffer::new(size as usize);
+    device.read(&mut bytes, 0)?;
+    Ok(Ok((superblock, bytes.to_vec())))
 }
 
 fn digest(bytes: &[u8]) -> RootHash {

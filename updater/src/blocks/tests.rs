@@ -64,6 +64,17 @@ struct Ran {
 
 /// Upgrades from one root to another, over what the slot holds.
 fn run(running: &[u8], slot: &[u8], new: &[u8], parts: bool, served: &[u8]) -> Result<Ran, Error> {
+    run_over(running, (slot, None), new, parts, served)
+}
+
+/// Likewise, where the slot has a tree.
+fn run_over(
+    running: &[u8],
+    (slot, guess): (&[u8], Option<&Tree>),
+    new: &[u8],
+    parts: bool,
+    served: &[u8],
+) -> Result<Ran, Error> {
     let folder = tempfile::tempdir().unwrap();
     let (old, target) = (folder.path().join("running"), folder.path().join("slot"));
     fs::write(&old, running).unwrap();
@@ -71,15 +82,15 @@ fn run(running: &[u8], slot: &[u8], new: &[u8], parts: bool, served: &[u8]) -> R
     content.resize(new.len() + 8 * BLOCK, 0xee);
     fs::write(&target, content).unwrap();
     let (tree_old, tree_new) = (tree(running), tree(new));
+    let places = tree_new.places_in(&tree_old);
     let (device, slot) = (Device::open(&old)?, Device::open_writable(&target)?);
-    let transfer = Transfer::plan(&tree_new, &tree_new.places_in(&tree_old), &device, &slot, &mut |_, _| {})?;
+    let mut transfer = Transfer::plan(&tree_new, &places, &device, (&slot, guess), &mut |_, _| {})?;
     let (fetched, local) = (transfer.fetch_bytes() / BLOCK as u64, transfer.local_bytes() / BLOCK as u64);
     let server = Server { bytes: served.to_vec(), parts, asked: RefCell::default() };
     let piece = Piece { path: String::new(), size: new.len() as u64, sha256: String::new() };
     let mut last = (0, 0);
-    transfer.run(&server, &piece, &mut |done, total| last = (done, total))?;
+    transfer.complete(&server, &piece, &target, &mut |_, done, total| last = (done, total))?;
     assert_eq!(last.0, last.1);
-    tree_new.check(&target, &mut |_, _| {})?;
     let written = fs::read(&target).unwrap();
     assert_eq!((&written[..new.len()], written[new.len()]), (new, 0xee));
     Ok(Ran { fetched, local, requests: server.asked.borrow().len() })
@@ -119,14 +130,14 @@ fn a_patch_makes_what_it_makes_cheaper() {
         fs::write(&path, bytes).unwrap();
         let source = Folder::new(fs::File::open(folder.path()).unwrap().into());
         let (device, slot) = (Device::open(&running).unwrap(), Device::open_writable(&target).unwrap());
-        let transfer = Transfer::plan(&tree_new, &places, &device, &slot, &mut |_, _| {}).unwrap();
+        let transfer = Transfer::plan(&tree_new, &places, &device, (&slot, None), &mut |_, _| {}).unwrap();
         let blocks = transfer.fetch_bytes();
-        let transfer = transfer.with_patch(Some(Patch::open(&source, &offered).unwrap()), &places);
+        let mut transfer = transfer.with_patch(Some(Patch::open(&source, &offered).unwrap()));
         assert!(transfer.fetch_bytes() < blocks, "{}", transfer.fetch_bytes());
         let server =
             Both { patch: source, root: Server { bytes: new.clone(), parts: true, asked: RefCell::default() } };
         let piece = Piece { path: String::new(), size: new.len() as u64, sha256: String::new() };
-        transfer.run(&server, &piece, &mut |_, _| {}).unwrap();
+        transfer.complete(&server, &piece, &target, &mut |_, _, _| {}).unwrap();
         assert_eq!(fs::read(&target).unwrap(), new);
         let asked: u64 = server.root.asked.take().iter().map(|(_, length)| length).sum();
         assert_eq!(asked, fetched * BLOCK as u64);
@@ -183,12 +194,56 @@ fn a_rotten_block_of_the_running_root_is_fetched() {
     let (tree_old, tree_new) = (tree(&old), tree(&new));
     let (device, slot) = (Device::open(&running).unwrap(), Device::open_writable(&target).unwrap());
     let places = tree_new.places_in(&tree_old);
-    let transfer = Transfer::plan(&tree_new, &places, &device, &slot, &mut |_, _| {}).unwrap();
+    let mut transfer = Transfer::plan(&tree_new, &places, &device, (&slot, None), &mut |_, _| {}).unwrap();
     assert_eq!(transfer.fetch_bytes(), 0);
     let server = Server { bytes: new.clone(), parts: true, asked: RefCell::default() };
     let piece = Piece { path: String::new(), size: new.len() as u64, sha256: String::new() };
-    transfer.run(&server, &piece, &mut |_, _| {}).unwrap();
+    transfer.complete(&server, &piece, &target, &mut |_, _, _| {}).unwrap();
     assert_eq!((fs::read(&target).unwrap(), server.asked.take()), (new, vec![(0, BLOCK as u64)]));
+}
+
+#[test]
+fn the_slots_tree_is_a_guess_and_no_more() {
+    let (old, new) = (root(&[1, 2, 3]), root(&[4, 2, 5, 6]));
+    let held = root(&[4, 7, 5, 8]);
+    let guess = tree(&held);
+    let ran = run_over(&old, (&held, Some(&guess)), &new, true, &new).unwrap();
+    assert_eq!((ran.fetched, ran.local, ran.requests), (1, 3, 1));
+    // It says what is not so: of a block that runs here, and of one that does not.
+    let wrong = tree(&new);
+    let ran = run_over(&old, (&root(&[4, 9, 9, 6]), Some(&wrong)), &new, true, &new).unwrap();
+    assert_eq!((ran.fetched, ran.local, ran.requests), (0, 4, 1));
+    // It is another one altogether, or of a shorter root.
+    for guess in [tree(&root(&[9, 9, 9, 9])), tree(&root(&[4, 7]))] {
+        let ran = run_over(&old, (&held, Some(&guess)), &new, true, &new).unwrap();
+        assert_eq!((ran.fetched, ran.local), (1, 3));
+    }
+}
+
+/// A slot that keeps a block for a while only.
+#[test]
+fn what_the_disk_does_not_keep_is_written_twice_and_no_more() {
+    let (tree_new, places) = (tree(&root(&[1, 2])), [None, Some(0)]);
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("slot");
+    fs::write(&path, vec![0; 2 * BLOCK]).unwrap();
+    let slot = Device::open_writable(&path).unwrap();
+    let mut transfer = Transfer::plan(&tree_new, &places, &slot, (&slot, None), &mut |_, _| {}).unwrap();
+    let mut roads = Vec::new();
+    for _ in 0..4 {
+        transfer.from.fill(From::Slot);
+        if transfer.mend(&[1]).is_err() {
+            break;
+        }
+        roads.push(transfer.from[1]);
+        let mut content = Buffer::new(BLOCK);
+        content.copy_from_slice(&root(&[2]));
+        match transfer.from[1] {
+            From::Running(_) => transfer.tried[1] = Tried::Copied,
+            _ => transfer.take(1, &content, &mut |_| {}).unwrap(),
+        }
+    }
+    assert_eq!(roads, [From::Running(0), From::Source, From::Source]);
 }
 
 #[test]
