@@ -1,5 +1,5 @@
 //! `os explain UNIT`: why a unit is as it is: its state, what it needs and how that is, its last words. What there is to
-//! say about an update is in `history`.
+//! say about an update is in `history`, and about the boot entries in `boots`.
 
 use std::process::ExitCode;
 
@@ -7,10 +7,11 @@ use ashlar_control::client::Client;
 use ashlar_control::status::Unit;
 use serde_json::json;
 
-use crate::{history, logs, print};
+use crate::{boots, history, logs, print};
 
-/// A service of that name would be `update.service`.
+/// Services of these names would be `update.service` and `boot.service`.
 const UPDATE: &str = "update";
+const BOOT: &str = "boot";
 const LAST_LINES: u32 = 10;
 /// Edges along which a failure spreads.
 const NEEDS: [&str; 2] = ["Requires", "BindsTo"];
@@ -18,14 +19,16 @@ const NEEDS: [&str; 2] = ["Requires", "BindsTo"];
 /// Arguments.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Full name, or that of a service without suffix; `update` for the last update
+    /// Full name, or that of a service without suffix; `update` for the last update, `boot` for the boot entries
     unit: String,
 }
 
 /// The verb.
 pub fn main(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
-    if options.unit == UPDATE {
-        return history::explain(json);
+    match options.unit.as_str() {
+        UPDATE => return history::explain(json),
+        BOOT => return boots::explain(json),
+        _ => {}
     }
     let mut client = Client::connect()?;
     let unit = client.unit(&options.unit)?;

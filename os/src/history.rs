@@ -19,6 +19,13 @@ pub struct Hold {
     off: bool,
 }
 
+/// Arguments of `pin`.
+#[derive(Debug, clap::Args)]
+pub struct Pin {
+    /// The version
+    version: Option<String>,
+}
+
 /// `os history`
 pub fn main(json: bool) -> anyhow::Result<ExitCode> {
     let state = Updater::connect()?.state()?;
@@ -35,6 +42,25 @@ pub fn hold(options: &Hold, json: bool) -> anyhow::Result<ExitCode> {
     let state = Updater::connect()?.hold(options.reason.as_deref().filter(|_| !options.off))?;
     if json {
         print::json(&json!({ "hold": state.hold }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `os pin`
+pub fn pin(options: &Pin, json: bool) -> anyhow::Result<ExitCode> {
+    told_pin(&Updater::connect()?.pin(options.version.as_deref())?, json)
+}
+
+/// `os unpin`
+pub fn unpin(json: bool) -> anyhow::Result<ExitCode> {
+    told_pin(&Updater::connect()?.unpin()?, json)
+}
+
+fn told_pin(state: &State, json: bool) -> anyhow::Result<ExitCode> {
+    if json {
+        print::json(&json!({ "pin": state.pin }))?;
+    } else if let Some(pin) = &state.pin {
+        print::text(&format!("this machine takes Ashlar {pin} and no other version; `os unpin` ends that\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,6 +90,9 @@ fn render(state: &State) -> String {
     }
     if let Some(reason) = &state.hold {
         text += &format!("on hold: {reason}\n");
+    }
+    if let Some(pin) = &state.pin {
+        text += &format!("pinned to {pin}\n");
     }
     if let Some(round) = &state.automatic {
         text += &format!("\nby itself, at {}:\n", round.time.replacen('T', " ", 1));
@@ -109,11 +138,12 @@ mod tests {
             history: vec![event],
             condemned: vec![Condemned { version, reason }],
             hold: Some("holidays".into()),
+            pin: Some("0.1.0".into()),
             automatic: Some(Automatic { time: "2026-11-25T10:00:00Z".into(), gates: vec![gate] }),
             ..State::default()
         };
         let expect = "last: 2026-11-25 09:30:00Z  0.2.0 did not stay: a.service failed\n\
-                      0.2.0 is not taken again by itself: a.service failed\non hold: holidays\n\n\
+                      0.2.0 is not taken again by itself: a.service failed\non hold: holidays\npinned to 0.1.0\n\n\
                       by itself, at 2026-11-25 10:00:00Z:\n  closed  hold: holidays\n";
         assert_eq!(render(&state), expect);
     }

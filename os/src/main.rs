@@ -3,6 +3,7 @@
 //! It has no privilege of its own: it asks PID 1, which decides by who asks. Not here: the messages (lib/control), and
 //! `login`, the program by which people come in (`bin/login.rs`).
 
+mod boots;
 mod down;
 mod exit;
 mod explain;
@@ -60,7 +61,11 @@ enum Verb {
     History,
     /// Take no new version for a while
     Hold(history::Hold),
-    /// Why a unit, or the last `update`, is as it is
+    /// Take this version and no other: the one that runs, if none is said
+    Pin(history::Pin),
+    /// Take any version again
+    Unpin,
+    /// Why a unit, the last `update`, or the next `boot`, is as it is
     Explain(explain::Options),
     /// A root shell on the host; for members of group `os`, and recorded in the journal
     Shell(shell::Options),
@@ -95,6 +100,8 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Verb::Rollback(options) => rollback::main(options, json),
         Verb::History => history::main(json),
         Verb::Hold(options) => history::hold(options, json),
+        Verb::Pin(options) => history::pin(options, json),
+        Verb::Unpin => history::unpin(json),
         Verb::Explain(options) => explain::main(options, json),
         Verb::Shell(options) => Ok(shell::main(options)),
         Verb::Reboot => down::main(Shutdown::Reboot, json),

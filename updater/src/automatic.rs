@@ -108,6 +108,12 @@ impl Round {
         drop(record);
         let hold = state.hold.as_ref().map_or(gate("hold", true, "there is none"), |why| gate("hold", false, why));
         let Some(()) = self.ask(hold) else { return Ok(None) };
+        let pin = match &state.pin {
+            Some(pin) if *pin == boot.version => gate("pin", false, format!("pinned to {pin}, which is the one that runs")),
+            Some(pin) => gate("pin", true, format!("pinned to {pin}")),
+            None => gate("pin", true, "there is none"),
+        };
+        let Some(()) = self.ask(pin) else { return Ok(None) };
         let trial = boot::is_on_trial();
         let why = if trial { "this version is on trial itself" } else { "this version is committed" };
         let Some(()) = self.ask(gate("trial", !trial, why)) else { return Ok(None) };
@@ -117,7 +123,7 @@ impl Round {
         let request = Request::default();
         let source = install::source(&request, None, settings)?;
         let now = Date::now();
-        let Some(offer) = install::next(&request, settings, source.as_ref(), boot)? else {
+        let Some(offer) = install::next(&request, state.pin.as_deref(), settings, source.as_ref(), boot)? else {
             return Ok(self.ask(gate("version", false, format!("there is nothing newer than {}", boot.version))));
         };
         let release = &offer.release;

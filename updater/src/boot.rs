@@ -54,9 +54,14 @@ impl Image {
     }
 }
 
+/// `committed`, `trial` or `condemned`; empty where nobody has looked.
+pub fn standing() -> String {
+    fs::read_to_string(STANDING).unwrap_or_default().trim().to_owned()
+}
+
 /// Whether the version that runs has yet to show that it is well.
 pub fn is_on_trial() -> bool {
-    fs::read_to_string(STANDING).is_ok_and(|word| word.trim() == "trial")
+    standing() == "trial"
 }
 
 /// The architecture by the kernel's name.

@@ -49,6 +49,11 @@ impl Esp {
         Ok(Self { folder, mounted: true })
     }
 
+    /// Something on it.
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.folder.join(file)
+    }
+
     fn entries_folder(&self) -> PathBuf {
         self.folder.join(ENTRIES)
     }

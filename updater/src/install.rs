@@ -1,11 +1,13 @@
 //! An upgrade, from the question whether there is one to the boot entry. Each step is possible again after a cut at any
 //! place: what was written is found and left, and the entry comes last.
 
+use std::cmp::Ordering;
 use std::fs::{self, File};
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use ashlar_config::boot_entry::BootEntry;
+use ashlar_config::version::compare;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
@@ -24,7 +26,7 @@ use crate::settings::Settings;
 use crate::slot::{Slot, Slots};
 use crate::source::{Folder, Http, Source};
 use crate::tree::{self, Tree};
-use crate::trust;
+use crate::{rollback, trust};
 
 /// The root that the image brought.
 const ANCHOR: &str = "/usr/share/ashlar/update/root.json";
@@ -44,7 +46,8 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
     let mut record = Record::try_open(Path::new(FOLDER))?.ok_or_else(busy)?;
     settle(&boot, &mut record)?;
     progress(Stage::Trust, 0, 0);
-    let Some(offer) = next(request, &settings, source.as_ref(), &boot)? else {
+    let pin = record.state.pin.clone();
+    let Some(offer) = next(request, pin.as_deref(), &settings, source.as_ref(), &boot)? else {
         return Ok(Outcome::Current { version: boot.version, waits: false });
     };
     let known = Version { version: offer.release.version.clone(), root_hash: offer.release.root_hash.clone() };
@@ -59,6 +62,9 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
     let result = bring(request, source.as_ref(), &offer, &boot, progress);
     match &result {
         Ok(Outcome::Switched(_)) => {
+            if compare(&known.version, &boot.version) == Ordering::Less {
+                rollback::leave(&Esp::mount(&boot)?, &mut record, &boot, &known.version)?;
+            }
             record.state.condemned.retain(|condemned| condemned.version != known);
             record.state.pending = Some(known.clone());
             record.note(What::Installed, &known.version, &boot.version, "")?;
@@ -90,7 +96,14 @@ pub fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -
 }
 
 /// The release that comes next, if there is one.
-pub fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &Boot) -> Result<Option<Offer>, Error> {
+pub fn next(
+    request: &Request,
+    pin: Option<&str>,
+    settings: &Settings,
+    source: &dyn Source,
+    boot: &Boot,
+) -> Result<Option<Offer>, Error> {
+    let version = wanted(request.version.as_deref(), pin, &boot.version)?;
     let anchor = fs::read(ANCHOR).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::Request(
             "this image trusts no publisher: build it with `[update] root = \"root.json\"`, which `ashlar keys` makes"
@@ -102,8 +115,21 @@ pub fn next(request: &Request, settings: &Settings, source: &dyn Source, boot: &
     let trusted = trust::refresh(&metadata, &anchor, source, Date::now())?;
     let image = Image::read()?;
     let channel = request.channel.as_deref().or(settings.channel.as_deref()).unwrap_or(CHANNEL);
-    let wish = Wish { running: &boot.version, version: request.version.as_deref(), channel };
+    let wish = Wish { running: &boot.version, version, channel };
     choose(offers(&trusted.targets, &image.name, ARCH), &wish)
+}
+
+/// The version that is asked for, where it has to be a certain one.
+fn wanted<'a>(asked: Option<&'a str>, pin: Option<&'a str>, running: &str) -> Result<Option<&'a str>, Error> {
+    match (asked, pin) {
+        (Some(asked), Some(pin)) if asked != pin => {
+            Err(Error::Held(format!("this machine is pinned to version {pin}: `os unpin` ends that")))
+        }
+        (_, Some(pin)) if pin == running => Err(Error::Held(format!(
+            "this machine is pinned to version {pin}, which is the one that runs: `os unpin` ends that"
+        ))),
+        (asked, pin) => Ok(asked.or(pin)),
+    }
 }
 
 /// A rule, or somebody, may say no.
@@ -251,4 +277,24 @@ fn write_tree(slot: &Slot, tree: &Tree) -> Result<(), Error> {
     buffer[..tree.bytes.len()].copy_from_slice(&tree.bytes);
     device.write(&buffer, 0)?;
     device.sync()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_stronger_than_what_is_asked_for() {
+        let check = |asked, pin, expect: Result<Option<&str>, &str>| match (wanted(asked, pin, "2"), expect) {
+            (Ok(version), Ok(expect)) => assert_eq!(version, expect),
+            (Err(Error::Held(why)), Err(part)) => assert!(why.contains(part), "{why}"),
+            (version, _) => panic!("{version:?}"),
+        };
+        check(None, None, Ok(None));
+        check(Some("3"), None, Ok(Some("3")));
+        check(None, Some("3"), Ok(Some("3")));
+        check(Some("3"), Some("3"), Ok(Some("3")));
+        check(Some("4"), Some("3"), Err("pinned to version 3: `os unpin`"));
+        check(None, Some("2"), Err("which is the one that runs"));
+    }
 }

@@ -13,6 +13,7 @@ pub mod archive;
 pub mod automatic;
 pub mod blocks;
 pub mod boot;
+pub mod boots;
 pub mod commit;
 pub mod device;
 pub mod error;

@@ -133,11 +133,9 @@ fn named(offers: Vec<Offer>, version: &str, running: &str) -> Result<Option<Offe
         )));
     }
     match compare(version, running) {
-        Ordering::Greater => Ok(Some(offer.clone())),
         Ordering::Equal => Ok(None),
-        Ordering::Less => Err(Error::Held(format!(
-            "version {version} is older than {running}, which the boot loader would go on to prefer; `os rollback` goes back to what the other slot holds"
-        ))),
+        // Whoever names an older one wants it.
+        Ordering::Greater | Ordering::Less => Ok(Some(offer.clone())),
     }
 }
 
@@ -210,7 +208,7 @@ mod tests {
         check("0.3.0", Some("0.3.0"), "stable", Ok(None));
         check("0.1.0", Some("0.2.0"), "stable", Err("can be taken from 0.1.10 on"));
         check("0.1.0", Some("0.4.0"), "stable", Err("withdrawn by its publisher: it does not boot"));
-        check("0.2.0", Some("0.1.9"), "stable", Err("is older than 0.2.0"));
+        check("0.2.0", Some("0.1.9"), "stable", Ok(Some("0.1.9")));
         check("0.2.0", Some("9"), "stable", Err("there is 0.1.10, 0.1.9, 0.2.0, 0.3.0, 0.4.0"));
     }
 

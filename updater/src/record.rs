@@ -2,7 +2,7 @@
 //! time has it; whoever comes second waits.
 
 use std::fs::{self, File, TryLockError};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use ashlar_control::update::{Condemned, Event, State, Version, What};
@@ -100,10 +100,19 @@ fn lock_file(folder: &Path) -> Result<(PathBuf, File), Error> {
     Ok((path, file))
 }
 
-/// What it says, for those who only read. Damage is no reason to stop: what follows from it is a version tried again.
+/// What it says, for those who only read. One that does not read may have held something back: so that is what it does.
 pub fn read(folder: &Path) -> State {
-    let bytes = fs::read(folder.join(FILE)).unwrap_or_default();
-    serde_json::from_slice(&bytes).unwrap_or_default()
+    let path = folder.join(FILE);
+    let state = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(State::default()),
+        Err(error) => Err(error.to_string()),
+        Ok(bytes) => serde_json::from_slice(&bytes).map_err(|error| error.to_string()),
+    };
+    state.unwrap_or_else(|error| {
+        let path = path.display();
+        let why = format!("what this machine remembers of its versions does not read ({path}: {error})");
+        State { hold: Some(why), ..State::default() }
+    })
 }
 
 #[cfg(test)]
@@ -131,7 +140,14 @@ mod tests {
             record.note(What::Committed, "2", "", "").unwrap();
         }
         assert_eq!(read(folder.path()).history.len(), HISTORY);
+        drop(record);
+        fs::remove_file(folder.path().join(FILE)).unwrap();
+        assert_eq!(read(folder.path()), State::default());
         fs::write(folder.path().join(FILE), "{").unwrap();
+        assert!(read(folder.path()).hold.is_some_and(|why| why.contains("does not read")));
+        let mut record = Record::open(folder.path()).unwrap();
+        record.state.hold = None;
+        record.save().unwrap();
         assert_eq!(read(folder.path()), State::default());
     }
 }

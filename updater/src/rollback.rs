@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 use std::path::Path;
 
+use ashlar_config::boot_entry::BootEntry;
 use ashlar_config::version::compare;
 use ashlar_control::update::{Condemned, Switched, Version, What};
 
@@ -20,8 +21,7 @@ pub fn roll_back(to: Option<&str>) -> Result<Switched, Error> {
     let mut record = Record::open(Path::new(FOLDER))?;
     let esp = Esp::mount(&boot)?;
     let running = boot.version.clone();
-    let missing = |version: &str| Error::Machine(format!("the EFI system partition has no entry of version {version}"));
-    let ours = esp.entry(&running)?.ok_or_else(|| missing(&running))?;
+    own_entry(&esp, &boot)?;
     let mut others = esp.entries()?.into_iter().filter(|entry| entry.version != running);
     let other = others.find(|entry| to.is_none_or(|to| entry.version == to));
     let other = other.ok_or_else(|| nothing(&running, to))?;
@@ -44,16 +44,28 @@ pub fn roll_back(to: Option<&str>) -> Result<Switched, Error> {
         esp.rename(&other, &other.on_trial())?;
     }
     if !newer {
-        esp.rename(&ours, &ours.bad())?;
-        let version = Version { version: running.clone(), root_hash: boot.root_hash.clone() };
-        record.state.condemned.retain(|condemned| condemned.version != version);
-        record.state.condemned.push(Condemned { version, reason: format!("rolled back by hand to {}", other.version) });
+        leave(&esp, &mut record, &boot, &other.version)?;
     }
     record.state.condemned.retain(|condemned| condemned.version != known);
     record.state.pending = trial.then_some(known);
     let why = if boot::is_on_trial() { "while it was on trial" } else { "" };
     record.note(What::RolledBack, &other.version, &running, why)?;
     Ok(Switched { version: other.version, from: running, trial })
+}
+
+/// Has the running version left for an older one: the boot loader prefers the newer as long as that has tries.
+pub fn leave(esp: &Esp, record: &mut Record, boot: &Boot, older: &str) -> Result<(), Error> {
+    let ours = own_entry(esp, boot)?;
+    esp.rename(&ours, &ours.bad())?;
+    let version = Version { version: boot.version.clone(), root_hash: boot.root_hash.clone() };
+    record.state.condemned.retain(|condemned| condemned.version != version);
+    record.state.condemned.push(Condemned { version, reason: format!("left by hand for {older}") });
+    Ok(())
+}
+
+fn own_entry(esp: &Esp, boot: &Boot) -> Result<BootEntry, Error> {
+    let missing = || Error::Machine(format!("the EFI system partition has no entry of version {}", boot.version));
+    esp.entry(&boot.version)?.ok_or_else(missing)
 }
 
 fn nothing(running: &str, to: Option<&str>) -> Error {

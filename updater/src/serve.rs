@@ -22,7 +22,7 @@ use serde_json::{Value, json};
 use crate::boot::Boot;
 use crate::error::{Error, at};
 use crate::record::{FOLDER, Record};
-use crate::{automatic, install, record, rollback};
+use crate::{automatic, boots, install, record, rollback};
 
 /// The first descriptor that PID 1 passes (sd_listen_fds(3)).
 const FIRST: i32 = 3;
@@ -147,12 +147,13 @@ impl Caller {
     fn carry_out(&mut self, method: Method, passed: Option<OwnedFd>) -> Result<Reply, Error> {
         match method {
             Method::GetState {} => state().map(Reply::State),
-            Method::Hold { reason } => {
-                let mut record = Record::open(Path::new(FOLDER))?;
-                record.state.hold = reason;
-                record.save()?;
-                Ok(Reply::State(record.state))
+            Method::GetBoots {} => boots::read().map(Reply::Boots),
+            Method::Hold { reason } => change(|state| state.hold = reason),
+            Method::Pin { version } => {
+                let version = version.map_or_else(|| Boot::read().map(|boot| boot.version), Ok)?;
+                change(|state| state.pin = Some(version))
             }
+            Method::Unpin {} => change(|state| state.pin = None),
             Method::Rollback { to } => rollback::roll_back(to.as_deref()).map(Reply::Switched),
             Method::Upgrade { request } => {
                 let folder = passed.filter(|_| request.folder);
@@ -194,6 +195,14 @@ impl Caller {
         bytes.push(0);
         self.stream.write_all(&bytes)
     }
+}
+
+/// Changes what is remembered.
+fn change(change: impl FnOnce(&mut State)) -> Result<Reply, Error> {
+    let mut record = Record::open(Path::new(FOLDER))?;
+    change(&mut record.state);
+    record.save()?;
+    Ok(Reply::State(record.state))
 }
 
 /// The record, once what happened since is written down. While somebody works with it, it is what it was before.

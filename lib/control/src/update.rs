@@ -29,6 +29,16 @@ pub enum Method {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         to: Option<String>,
     },
+    /// The boot entries, and which of them comes next: replies [`Reply::Boots`].
+    GetBoots {},
+    /// Take this version and no other until told otherwise: replies [`Reply::State`].
+    Pin {
+        /// The one that runs, if none is said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        version: Option<String>,
+    },
+    /// Take any version again: replies [`Reply::State`].
+    Unpin {},
     /// Take no new version until told otherwise: replies [`Reply::State`].
     Hold {
         /// Why; `None` ends it.
@@ -143,6 +153,9 @@ pub struct State {
     /// Why no new version is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hold: Option<String>,
+    /// The only version that is taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pin: Option<String>,
     /// The latest last.
     pub history: Vec<Event>,
     /// What the last automatic round came to, where the machine upgrades by itself.
@@ -164,7 +177,7 @@ pub struct Automatic {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Gate {
-    /// `policy`, `hold`, `trial`, `source`, `version`, `condemned`, `delay`, `rollout`, `installed`, `reboot`, `window`,
+    /// `policy`, `hold`, `pin`, `trial`, `source`, `version`, `condemned`, `delay`, `rollout`, `installed`, `reboot`, `window`,
     /// `people`, `machine`.
     pub name: String,
     /// Whether it lets the upgrade pass.
@@ -240,6 +253,49 @@ pub struct Switched {
     pub trial: bool,
 }
 
+/// What the boot loader has to choose from.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Boots {
+    /// Version that runs.
+    pub version: String,
+    /// `a` or `b`.
+    pub slot: String,
+    /// Root hash that runs.
+    pub root_hash: String,
+    /// `committed`, `trial` or `condemned`; empty where nobody has looked.
+    pub standing: String,
+    /// Version that the next boot starts.
+    pub next: String,
+    /// In the boot loader's order.
+    pub entries: Vec<Entry>,
+    /// Boots of this version in a row that never became ready, this one included until it is.
+    pub unready: u32,
+    /// After so many the boot loader counts tries again.
+    pub limit: u32,
+}
+
+/// A boot entry.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Entry {
+    /// Name in `EFI/Linux`.
+    pub file: String,
+    /// Version.
+    pub version: String,
+    /// Root hash that it starts.
+    pub root_hash: String,
+    /// It is the one that runs.
+    pub runs: bool,
+    /// `committed`, `trial` or `condemned`.
+    pub standing: String,
+    /// Tries that are left, where they are counted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tries: Option<u32>,
+    /// Tries that were used up.
+    pub failed: u32,
+}
+
 /// An answer.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -255,7 +311,9 @@ pub enum Reply {
     },
     /// To `Upgrade`.
     Outcome(Outcome),
-    /// To `GetState` and `Hold`.
+    /// To `GetBoots`.
+    Boots(Boots),
+    /// To `GetState`, `Hold`, `Pin` and `Unpin`.
     State(State),
     /// To `Rollback`.
     Switched(Switched),

@@ -150,7 +150,7 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         reboot(vm)?;
         is_committed(vm, "0.1.0")?;
         let ran = vm.try_run("os upgrade")?;
-        ensure!(ran.code == HELD && ran.stderr.contains("rolled back by hand"), "{ran:?}");
+        ensure!(ran.code == HELD && ran.stderr.contains("left by hand"), "{ran:?}");
         Ok(())
     });
     promises.check("and forward again, on trial", || {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Error;
 use super::connection::Connection;
-use crate::update::{INTERFACE, Method, Outcome, Refusal, Reply, Request, SOCKET, Stage, State, Switched};
+use crate::update::{Boots, INTERFACE, Method, Outcome, Refusal, Reply, Request, SOCKET, Stage, State, Switched};
 
 /// A connection to the updater, which is started by it.
 #[derive(Debug)]
@@ -85,6 +85,33 @@ impl Updater {
     /// See [`Self::upgrade`].
     pub fn hold(&mut self, reason: Option<&str>) -> Result<State, Error> {
         self.state_of(&Method::Hold { reason: reason.map(str::to_owned) })
+    }
+
+    /// Takes this version and no other; the one that runs, if none is said.
+    ///
+    /// # Errors
+    /// See [`Self::upgrade`].
+    pub fn pin(&mut self, version: Option<&str>) -> Result<State, Error> {
+        self.state_of(&Method::Pin { version: version.map(str::to_owned) })
+    }
+
+    /// Takes any version again.
+    ///
+    /// # Errors
+    /// See [`Self::upgrade`].
+    pub fn unpin(&mut self) -> Result<State, Error> {
+        self.state_of(&Method::Unpin {})
+    }
+
+    /// The boot entries, and which of them comes next.
+    ///
+    /// # Errors
+    /// See [`Self::upgrade`].
+    pub fn boots(&mut self) -> Result<Boots, Error> {
+        match self.call(&Method::GetBoots {})? {
+            Reply::Boots(boots) => Ok(boots),
+            other => Err(strange(&other)),
+        }
     }
 
     fn state_of(&mut self, method: &Method) -> Result<State, Error> {
