@@ -170,7 +170,8 @@ impl Machine {
         let (units, jobs) = self.core.take_changed();
         let watched = self.connections_watch();
         let mut changes = Vec::new();
-        for unit in units {
+        // A name that only others have said is no unit: nobody is told of it, and so nobody would be told that it went.
+        for unit in units.into_iter().filter(|unit| !self.core.graph[*unit].missing) {
             let key = format!("u:{}", self.core.graph.name(unit));
             self.snapshot.put(&key, self.core.run(unit));
             if watched {
