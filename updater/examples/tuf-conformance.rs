@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use ashlar_fetch::Policy;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{Target, has_hashes};
 use ashlar_updater::error::Error;
@@ -74,12 +75,12 @@ fn run(arguments: &Arguments) -> Result<(), Box<dyn std::error::Error>> {
         fs::copy(arguments.root.as_ref().ok_or("init needs a root")?, anchor)?;
         return Ok(());
     }
-    let source = Metadata(Http::new(&arguments.metadata_url)?);
+    let source = Metadata(Http::new(&arguments.metadata_url, Policy::default())?);
     let trusted = trust::refresh(&arguments.metadata, &fs::read(anchor)?, &source, Date::now())?;
     if arguments.verb != "download" {
         return Ok(());
     }
-    let http = Http::new(&arguments.base)?;
+    let http = Http::new(&arguments.base, Policy::default())?;
     for name in &arguments.names {
         let target = trusted.find(name)?.ok_or_else(|| format!("{name} is not offered"))?;
         download(&http, name, &target, trusted.consistent_snapshot, &arguments.folder)?;

@@ -109,7 +109,9 @@ impl Round {
         let hold = state.hold.as_ref().map_or(gate("hold", true, "there is none"), |why| gate("hold", false, why));
         let Some(()) = self.ask(hold) else { return Ok(None) };
         let pin = match &state.pin {
-            Some(pin) if *pin == boot.version => gate("pin", false, format!("pinned to {pin}, which is the one that runs")),
+            Some(pin) if *pin == boot.version => {
+                gate("pin", false, format!("pinned to {pin}, which is the one that runs"))
+            }
             Some(pin) => gate("pin", true, format!("pinned to {pin}")),
             None => gate("pin", true, "there is none"),
         };

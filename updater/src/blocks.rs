@@ -109,7 +109,8 @@ impl<'a> Transfer<'a> {
                 for block in &unknown {
                     let content = &bytes[(block - first) * BLOCK..][..BLOCK];
                     // A slot that was never written is all zeros: those need no digest of their own.
-                    let is_there = if content == &ZEROS[..] { tree.is_zero(*block) } else { tree.holds(*block, content) };
+                    let is_there =
+                        if content == &ZEROS[..] { tree.is_zero(*block) } else { tree.holds(*block, content) };
                     if is_there {
                         from[*block] = From::Slot;
                     }

@@ -9,7 +9,7 @@ use std::path::Path;
 use ashlar_config::boot_entry::BootEntry;
 use ashlar_config::version::compare;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
-use ashlar_fetch::Digest;
+use ashlar_fetch::{Digest, Policy, Proxy};
 use ashlar_formats::date::Date;
 
 use crate::archive::Archive;
@@ -92,7 +92,10 @@ pub fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -
         )
     };
     let base = request.source.as_ref().or(settings.source.as_ref()).ok_or_else(missing)?;
-    Ok(Box::new(Http::new(base)?))
+    let proxy = settings.proxy.as_deref().map(Proxy::parse).transpose();
+    let proxy = proxy.map_err(|error| Error::Request(format!("use the proxy {}: {}", error.path, error.cause)))?;
+    let policy = Policy { proxy, most_speed: settings.bandwidth, ..Policy::default() };
+    Ok(Box::new(Http::new(base, policy)?))
 }
 
 /// The release that comes next, if there is one.

@@ -1,6 +1,6 @@
-//! The updater: new versions of this machine, the way back, and the record of both. Three verbs, each a unit of its
+//! The updater: new versions of this machine, the way back, and the record of both. Four verbs, each a unit of its
 //! own: `serve` answers on a socket as long as somebody asks; `automatic` is a round without anybody asking; `commit` writes
-//! PID 1's verdict about a version on trial down.
+//! PID 1's verdict about a version on trial down; `checks` asks what machine.toml wants to be asked while one is.
 //!
 //! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
 //! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read
@@ -14,6 +14,7 @@ pub mod automatic;
 pub mod blocks;
 pub mod boot;
 pub mod boots;
+pub mod checks;
 pub mod commit;
 pub mod device;
 pub mod error;

@@ -31,7 +31,7 @@ pub struct Http {
 
 impl Http {
     /// By its address.
-    pub fn new(base: &str) -> Result<Self, Error> {
+    pub fn new(base: &str, policy: Policy) -> Result<Self, Error> {
         let is_http =
             base.strip_prefix("http://").or(base.strip_prefix("https://")).is_some_and(|rest| !rest.is_empty());
         if !is_http {
@@ -39,7 +39,7 @@ impl Http {
                 "use the source {base:?}: it is no address that begins with https:// or http://"
             )));
         }
-        Ok(Self { client: Client::new(Policy::default()), base: base.trim_end_matches('/').to_owned() })
+        Ok(Self { client: Client::new(policy), base: base.trim_end_matches('/').to_owned() })
     }
 
     fn url(&self, path: &str) -> String {
@@ -148,11 +148,11 @@ mod tests {
 
     #[test]
     fn addresses() {
-        let check = |path, expect| assert_eq!(Http::new("http://a/b/").unwrap().url(path), expect);
+        let check = |path, expect| assert_eq!(Http::new("http://a/b/", Policy::default()).unwrap().url(path), expect);
         check("metadata/1.root.json", "http://a/b/metadata/1.root.json");
         check("targets/base/x86_64/1^a~b/0f.root.erofs", "http://a/b/targets/base/x86_64/1%5Ea~b/0f.root.erofs");
         for bad in ["", "ftp://a", "/srv/update", "http://"] {
-            assert!(Http::new(bad).is_err(), "{bad}");
+            assert!(Http::new(bad, Policy::default()).is_err(), "{bad}");
         }
     }
 

@@ -56,7 +56,8 @@ impl Tree {
 
     /// The tree of a slot, if it is one of that root hash.
     pub fn read(path: &Path, root: RootHash) -> Result<Self, Error> {
-        let none = |what: &dyn std::fmt::Display| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
+        let none =
+            |what: &dyn std::fmt::Display| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
         let (_, bytes) = superblock_and_bytes(path)?.map_err(|why| none(&why))?;
         Self::new(bytes, root).map_err(|error| none(&error))
     }

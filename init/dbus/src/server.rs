@@ -289,11 +289,9 @@ impl Server {
 /// The other side is to be hung up on.
 struct Broken;
 
-/// Tells PID 1 (sd_notify(3)).
+/// Tells PID 1.
 fn notify(state: &str) {
-    let Some(path) = std::env::var_os("NOTIFY_SOCKET") else { return };
-    let sent = std::os::unix::net::UnixDatagram::unbound().and_then(|socket| socket.send_to(state.as_bytes(), path));
-    if let Err(error) = sent {
+    if let Err(error) = ashlar_control::notify::send(state) {
         eprintln!("cannot tell PID 1 that {state}: {error}");
     }
 }

@@ -1,13 +1,21 @@
-//! Where updates come from and when they are taken, for the updater.
+//! Where updates come from, when they are taken, and what has to hold before a new version stays.
+//!
+//! Checks go three ways: units to PID 1's gate; commands there, too, as units of their own; addresses to the service of
+//! the image that tries them (`updater checks`).
 
 use anyhow::Result;
-use ashlar_config::machine::{Machine, Placed};
+use ashlar_config::machine::{Check, CheckKind, Machine, Placed};
+use ashlar_config::quantity::{Size, Span};
+use ashlar_config::trial::{self, Terms};
 use serde::Serialize;
 
 use crate::report::Report;
 use crate::write;
 
 const SETTINGS: &str = "/run/ashlar/update.json";
+/// Unit files until the next boot.
+const UNITS: &str = "/run/systemd/system";
+const WANTS: &str = "/run/systemd/system/multi-user.target.d";
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -18,8 +26,21 @@ struct Settings<'a> {
     delay: Option<&'a str>,
     windows: Vec<&'a str>,
     reboot: Option<&'a str>,
+    proxy: Option<&'a str>,
+    /// Bytes a second.
+    bandwidth: Option<u64>,
+    checks: Vec<Address<'a>>,
     /// The updater holds everything back then.
     damaged: bool,
+}
+
+/// A check of something that listens.
+#[derive(Serialize)]
+struct Address<'a> {
+    name: &'a str,
+    /// `http` or `tcp`.
+    kind: &'static str,
+    address: &'a str,
 }
 
 /// Writes what the configuration says.
@@ -27,6 +48,7 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
     fn text(text: &Option<Placed<String>>) -> Option<&str> {
         text.as_ref().map(|text| text.value.as_str())
     }
+    let span = |span| text(span).and_then(|text| Span::parse(text).ok()).map(|span| span.0);
     let update = &machine.update;
     let settings = Settings {
         source: text(&update.source),
@@ -35,7 +57,85 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
         delay: text(&update.delay),
         windows: update.windows.iter().map(|window| window.value.as_str()).collect(),
         reboot: text(&update.reboot),
+        proxy: text(&update.proxy),
+        bandwidth: text(&update.bandwidth).and_then(|text| Size::parse(text).ok()).map(|size| size.0),
+        checks: update.checks.iter().filter_map(address).collect(),
         damaged: update.is_damaged,
     };
-    write::file(SETTINGS, &serde_json::to_vec(&settings)?)
+    write::file(SETTINGS, &serde_json::to_vec(&settings)?)?;
+    let units: Vec<(String, String)> = update.checks.iter().filter_map(unit_of_command).collect();
+    write::folder(UNITS, is_ours, &units)?;
+    let wants = units.iter().map(|(name, _)| format!("[Unit]\nWants={name}\n"));
+    let drop_ins: Vec<(String, String)> =
+        units.iter().zip(wants).map(|((name, _), text)| (name.replace(".service", ".conf"), text)).collect();
+    write::folder(WANTS, is_ours, &drop_ins)?;
+    let named = update.checks.iter().filter_map(|check| match &check.kind {
+        CheckKind::Unit(unit) => Some(unit.clone()),
+        _ => None,
+    });
+    let terms = Terms {
+        units: named.chain(units.into_iter().map(|(name, _)| name)).collect(),
+        well_for: span(&update.well_for),
+        well_within: span(&update.well_within),
+    };
+    write::file(trial::FILE, &serde_json::to_vec(&terms)?)
+}
+
+fn address(check: &Check) -> Option<Address<'_>> {
+    let (kind, address) = match &check.kind {
+        CheckKind::Http(address) => ("http", address),
+        CheckKind::Tcp(address) => ("tcp", address),
+        CheckKind::Unit(_) | CheckKind::Command(_) => return None,
+    };
+    Some(Address { name: &check.name.value, kind, address })
+}
+
+fn is_ours(name: &str) -> bool {
+    name.starts_with("ashlar-check-")
+}
+
+/// A unit that tries a command until it succeeds, in the form of systemd.service(5).
+fn unit_of_command(check: &Check) -> Option<(String, String)> {
+    let CheckKind::Command(words) = &check.kind else { return None };
+    let name = &check.name.value;
+    let command: Vec<String> = words.iter().map(|word| quoted(word)).collect();
+    let text = format!(
+        "[Unit]\nDescription=Check {name} of machine.toml\nStartLimitIntervalSec=0\n\n\
+         [Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart={}\nRestart=on-failure\nRestartSec=2\n",
+        command.join(" ")
+    );
+    Some((format!("ashlar-check-{name}.service"), text))
+}
+
+/// A word as it is: no blanks, variables or specifiers mean anything in it (systemd.service(5), "Command lines").
+fn quoted(word: &str) -> String {
+    let word = word.replace('\\', "\\\\").replace('"', "\\\"").replace('%', "%%").replace('$', "$$");
+    format!("\"{word}\"")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ashlar_config::machine::parse;
+
+    #[test]
+    fn checks_go_where_they_are_tried() {
+        let text = r#"
+            [[update.checks]]
+            name = "own"
+            command = ["/etc/check", 'a "b" 100% $X \']
+            [[update.checks]]
+            name = "web"
+            http = "http://127.0.0.1/"
+        "#;
+        let (machine, errors) = parse("m.toml", text);
+        assert_eq!(errors, []);
+        let checks = &machine.update.checks;
+        let (name, unit) = unit_of_command(&checks[0]).unwrap();
+        assert_eq!(name, "ashlar-check-own.service");
+        assert!(unit.contains(r#"ExecStart="/etc/check" "a \"b\" 100%% $$X \\""#), "{unit}");
+        assert!(unit_of_command(&checks[1]).is_none() && address(&checks[0]).is_none());
+        let json = serde_json::to_string(&address(&checks[1])).unwrap();
+        assert_eq!(json, r#"{"name":"web","kind":"http","address":"http://127.0.0.1/"}"#);
+    }
 }

@@ -7,12 +7,13 @@
 
 use std::fs;
 
+use ashlar_config::trial::{self, Terms};
 use ashlar_control::message::{JobKind, JobMode, Shutdown};
 
 use super::Machine;
 use crate::builtin;
 use crate::core::UnitId;
-use crate::core::gate::{Gate, Health, RULES, Subject, Verdict};
+use crate::core::gate::{Gate, Health, RULES, Rules, Subject, Verdict};
 use crate::core::job::JobResult;
 use crate::core::state::{ActiveState, Outcome, Sub};
 use crate::log;
@@ -31,12 +32,19 @@ pub enum Trial {
     Unknown,
     Committed,
     /// To be judged again at that time at the latest.
-    Watched(Box<Gate>, u64),
+    Watched(Box<Watch>, u64),
     /// A good verdict is being written down, or will be at that time.
     Passed(Option<u64>),
     /// A bad one is, and the machine reboots then.
     Failed,
     Condemned,
+}
+
+/// Who judges, and whom besides the units that are gates by themselves.
+#[derive(Debug)]
+pub struct Watch {
+    gate: Gate,
+    named: Vec<String>,
 }
 
 impl Trial {
@@ -80,7 +88,8 @@ impl Machine {
             "trial" if !verdict.is_empty() => return self.condemn(verdict.lines().nth(1).unwrap_or_default()),
             "trial" => {
                 self.log.say(log::NOTICE, None, "this version is on trial: it stays once its services are well");
-                Trial::Watched(Box::new(Gate::new(RULES, now)), now)
+                let (rules, named) = terms();
+                Trial::Watched(Box::new(Watch { gate: Gate::new(rules, now), named }), now)
             }
             _ => Trial::Unknown,
         };
@@ -93,12 +102,12 @@ impl Machine {
         }
         let now = self.core.now().monotonic;
         let (started, subjects) = match self.trial {
-            Trial::Watched(..) => (self.core.is_started_up(), self.subjects()),
+            Trial::Watched(ref watch, _) => (self.core.is_started_up(), self.subjects(&watch.named)),
             Trial::Passed(Some(at)) if at <= now => return self.bless(),
             _ => return,
         };
-        let Trial::Watched(gate, at) = &mut self.trial else { return };
-        match gate.judge(now, started, &subjects) {
+        let Trial::Watched(watch, at) = &mut self.trial else { return };
+        match watch.gate.judge(now, started, &subjects) {
             Verdict::Wait(until) => *at = until,
             Verdict::Good => self.bless(),
             Verdict::Bad(reason) => self.condemn(&reason),
@@ -166,22 +175,46 @@ impl Machine {
         }
     }
 
-    fn subjects(&self) -> Vec<Subject> {
+    fn subjects(&self, named: &[String]) -> Vec<Subject> {
         let gated = self.core.graph.ids().filter(|unit| {
             let node = &self.core.graph[*unit];
             !node.missing && node.unit.gate && self.core.service(*unit).is_some()
         });
-        gated.map(|unit| self.subject(unit)).collect()
+        gated.map(|unit| self.subject(unit, false)).chain(named.iter().map(|name| self.named(name))).collect()
     }
 
-    fn subject(&self, unit: UnitId) -> Subject {
+    /// A unit that has to be well because somebody says so: one that nobody has started is not.
+    fn named(&self, name: &str) -> Subject {
+        match self.core.graph.find(name).filter(|unit| !self.core.graph[*unit].missing) {
+            Some(unit) => self.subject(unit, true),
+            None => {
+                let reason = "there is no such unit".to_owned();
+                Subject { name: name.to_owned(), health: Health::Moving, restarts: 0, reason }
+            }
+        }
+    }
+
+    fn subject(&self, unit: UnitId, has_to_run: bool) -> Subject {
         let run = self.core.run(unit);
+        let has_run = run.changes.inactive_enter.monotonic > 0;
         let health = match (run.sub, run.sub.active()) {
             (Sub::Failed, _) => Health::Failed,
             (_, ActiveState::Active | ActiveState::Reloading) => Health::Well,
-            (_, ActiveState::Inactive) if run.outcome == Outcome::Success => Health::Well,
+            (_, ActiveState::Inactive) if run.outcome == Outcome::Success && (has_run || !has_to_run) => Health::Well,
             _ => Health::Moving,
         };
-        Subject { name: self.name(unit), health, restarts: run.restarts, reason: run.reason.clone() }
+        let reason = match health {
+            Health::Moving if run.reason.is_empty() => &run.status_text,
+            _ => &run.reason,
+        };
+        Subject { name: self.name(unit), health, restarts: run.restarts, reason: reason.clone() }
     }
+}
+
+/// What the machine's configuration asks of a trial.
+fn terms() -> (Rules, Vec<String>) {
+    let terms: Terms =
+        fs::read(trial::FILE).ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+    let (steady, deadline) = (terms.well_for.unwrap_or(RULES.steady), terms.well_within.unwrap_or(RULES.deadline));
+    (Rules { steady, deadline }, terms.units)
 }

@@ -12,6 +12,7 @@ pub mod machine;
 pub mod nearest;
 pub mod quantity;
 pub mod systemd;
+pub mod trial;
 pub mod unit;
 pub mod version;
 pub mod window;

@@ -7,6 +7,7 @@
 #[cfg(feature = "client")]
 pub mod client;
 pub mod message;
+pub mod notify;
 pub mod status;
 pub mod update;
 

@@ -11,11 +11,13 @@ use ureq::unversioned::transport::DefaultConnector;
 
 use crate::error::{Cause, Error};
 use crate::names::Names;
-use crate::pace::Pace;
+use crate::pace::{Brake, Pace};
 
 /// Connections that are kept open to one server; as many threads as that are worth using.
 const KEPT_CONNECTIONS: usize = 8;
 const REDIRECTS: u32 = 5;
+/// Bytes that are read at a time.
+const CHUNK: usize = 64 * 1024;
 /// Where systems keep the certificates that their administrator trusts.
 const SYSTEM_BUNDLE: &str = "/etc/ssl/certs/ca-certificates.crt";
 
@@ -32,6 +34,24 @@ pub struct Policy {
     pub tries: u32,
     /// Wait before the second try; doubles with each further one.
     pub back_off: Duration,
+    /// Most bytes a second of a transfer.
+    pub most_speed: Option<u64>,
+    /// What stands between; without one, what the environment says (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
+    pub proxy: Option<Proxy>,
+}
+
+/// A server that passes requests on.
+#[derive(Clone, Debug)]
+pub struct Proxy(ureq::Proxy);
+
+impl Proxy {
+    /// By its address: `http://192.0.2.3:3128`.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn parse(address: &str) -> Result<Self, Error> {
+        ureq::Proxy::new(address).map(Self).map_err(|error| Error::new(address, Cause::Url(error.to_string())))
+    }
 }
 
 impl Default for Policy {
@@ -42,6 +62,8 @@ impl Default for Policy {
             least_speed: 512,
             tries: 5,
             back_off: Duration::from_millis(500),
+            most_speed: None,
+            proxy: None,
         }
     }
 }
@@ -62,7 +84,7 @@ impl Default for Client {
 impl Client {
     /// A client with a policy of its own.
     pub fn new(policy: Policy) -> Self {
-        let config = Agent::config_builder()
+        let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .accept_encoding("identity")
             .user_agent(concat!("ashlar/", env!("CARGO_PKG_VERSION")))
@@ -74,9 +96,11 @@ impl Client {
             .timeout_recv_response(Some(policy.silence))
             .timeout_per_read(Some(policy.silence))
             .timeout_per_write(Some(policy.silence))
-            .tls_config(TlsConfig::builder().root_certs(trusted_roots()).build())
-            .build();
-        Self { agent: Agent::with_parts(config, DefaultConnector::default(), Names::default()), policy }
+            .tls_config(TlsConfig::builder().root_certs(trusted_roots()).build());
+        if let Some(proxy) = &policy.proxy {
+            config = config.proxy(Some(proxy.0.clone()));
+        }
+        Self { agent: Agent::with_parts(config.build(), DefaultConnector::default(), Names::default()), policy }
     }
 
     /// Fetches a document whose digest is not known beforehand (it is signed, or only a hint).
@@ -90,6 +114,22 @@ impl Client {
                 Ok(bytes) => return Ok(bytes),
                 Err(cause) => tries.after(cause).map_err(|cause| Error::new(url, cause))?,
             }
+        }
+    }
+
+    /// Whether it answers with success (2xx); what it says is not read.
+    ///
+    /// # Errors
+    /// It does not, once the policy's tries are over.
+    pub fn answers(&self, url: &str) -> Result<(), Error> {
+        let mut tries = self.tries();
+        loop {
+            let cause = match self.ask(url, None) {
+                Ok(answer) if (200..300).contains(&answer.status) => return Ok(()),
+                Ok(answer) => Cause::Status(answer.status),
+                Err(cause) => cause,
+            };
+            tries.after(cause).map_err(|cause| Error::new(url, cause))?;
         }
     }
 
@@ -129,8 +169,9 @@ impl Client {
             length,
             content_range,
             pace: Pace::new(window, least, Instant::now()),
+            brake: self.policy.most_speed.map(|most| Brake::new(most, Instant::now())),
             body: Box::new(response.into_body().into_reader()),
-            buffer: vec![0; 64 * 1024],
+            buffer: vec![0; self.policy.most_speed.map_or(CHUNK, |most| Brake::chunk(most).min(CHUNK))],
         })
     }
 
@@ -160,6 +201,7 @@ pub(crate) struct Answer {
     pub(crate) length: Option<u64>,
     pub(crate) content_range: Option<String>,
     pace: Pace,
+    brake: Option<Brake>,
     body: Box<dyn Read>,
     buffer: Vec<u8>,
 }
@@ -173,6 +215,9 @@ impl Answer {
         })?;
         if n > 0 && !self.pace.goes_on(n as u64, Instant::now()) {
             return Err(Cause::Stalled { got });
+        }
+        if let Some(brake) = &mut self.brake {
+            thread::sleep(brake.wait(n as u64, Instant::now()));
         }
         Ok((n > 0).then(|| &self.buffer[..n]))
     }

@@ -17,6 +17,6 @@ mod pace;
 mod part;
 
 pub use cache::Cache;
-pub use client::{Client, Policy};
+pub use client::{Client, Policy, Proxy};
 pub use digest::{BadDigest, Blob, Digest};
 pub use error::{Cause, Error};

@@ -1,13 +1,13 @@
 //! Transfers against a server that misbehaves on purpose, one scripted reply for each request.
 
 use std::cell::Cell;
-use std::io::{BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use ashlar_fetch::{Blob, Cache, Cause, Client, Digest, Policy};
+use ashlar_fetch::{Blob, Cache, Cause, Client, Digest, Policy, Proxy};
 
 #[derive(Clone, Copy, Debug)]
 enum Reply {
@@ -94,7 +94,7 @@ fn answer(mut stream: TcpStream, content: &[u8], range: Option<&str>, reply: Rep
 fn impatient() -> Client {
     let silence = Duration::from_millis(300);
     let (connect, back_off) = (Duration::from_secs(1), Duration::from_millis(1));
-    Client::new(Policy { connect, silence, least_speed: 1_000_000, tries: 2, back_off })
+    Client::new(Policy { connect, silence, least_speed: 1_000_000, tries: 2, back_off, ..Policy::default() })
 }
 
 fn content() -> Vec<u8> {
@@ -287,4 +287,60 @@ fn another_part_is_none() {
     let error = impatient().part(&url, 500_000, (0, 499_999), &mut |_| Ok(())).unwrap_err();
     assert!(matches!(error.cause, Cause::Stalled { got: 1.. }), "{:?}", error.cause);
     assert_eq!(asked.try_iter().count(), 2);
+}
+
+#[test]
+fn success_is_an_answer() {
+    let (url, _asked) = serve(content(), vec![Good, Status(204), Status(404)]);
+    let check = |expect: Result<(), &str>| match (impatient().answers(&url), expect) {
+        (Ok(()), Ok(())) => {}
+        (Err(error), Err(part)) => assert!(error.cause.to_string().contains(part), "{}", error.cause),
+        (outcome, _) => panic!("{outcome:?}"),
+    };
+    check(Ok(()));
+    check(Ok(()));
+    check(Err("answered 404"));
+}
+
+/// A proxy that makes one connection (RFC 9110, 9.3.6) to wherever it is asked for, and tells where that was.
+fn proxy(server: String) -> (String, mpsc::Receiver<String>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    let (sender, asked) = mpsc::channel();
+    thread::spawn(move || {
+        let (mut near, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(near.try_clone().unwrap());
+        let mut lines = Vec::new();
+        while !matches!(lines.last().map(String::as_str), Some("\r\n")) {
+            let mut line = String::new();
+            reader.read_line(&mut line).unwrap();
+            lines.push(line);
+        }
+        sender.send(lines[0].trim().to_owned()).unwrap();
+        let mut far = TcpStream::connect(server).unwrap();
+        if lines[0].starts_with("CONNECT ") {
+            near.write_all(b"HTTP/1.1 200 Connected\r\n\r\n").unwrap();
+        } else {
+            far.write_all(lines.concat().as_bytes()).unwrap();
+        }
+        let (mut back, mut out) = (far.try_clone().unwrap(), near.try_clone().unwrap());
+        let answers = thread::spawn(move || io::copy(&mut back, &mut out));
+        let _ = io::copy(&mut reader, &mut far);
+        let _ = answers.join();
+    });
+    (address, asked)
+}
+
+#[test]
+fn a_proxy_stands_between() {
+    let (url, _asked) = serve(content(), vec![Good]);
+    let server = url.strip_prefix("http://").unwrap().split('/').next().unwrap().to_owned();
+    let (address, asked) = proxy(server);
+    let policy = Policy { proxy: Some(Proxy::parse(&address).unwrap()), tries: 1, ..Policy::default() };
+    // A name that nobody knows: only the proxy can have brought it.
+    let bytes = Client::new(policy).get("http://updates.invalid/pool/blob", 500_000).unwrap();
+    assert!(bytes == content());
+    let asked = asked.recv().unwrap();
+    assert!(asked.contains("updates.invalid"), "{asked}");
+    assert!(Proxy::parse("nonsense://x").is_err());
 }

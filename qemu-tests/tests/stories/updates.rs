@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use anyhow::{Result, ensure};
-use ashlar_control::update::{Outcome, Plan, State, What};
+use ashlar_control::update::{Boots, Outcome, Plan, State, What};
 use ashlar_qemu_tests::derived::{Derived, Unit};
 use ashlar_qemu_tests::promise::{Promises, eventually};
 use ashlar_qemu_tests::publisher::Publisher;
@@ -29,6 +29,29 @@ pub const BETTER: Unit<'static> = (
     "works",
     "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n",
 );
+/// Something that listens.
+const DOOR: Unit<'static> = (
+    "door",
+    "description = \"Listens\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n\
+     [[sockets]]\nlisten-stream = \"127.0.0.1:8099\"\n",
+);
+/// What a machine's configuration may ask of a new version besides.
+const CHECKS: &str = r#"
+well-for = "5s"
+well-within = "90s"
+[[update.checks]]
+name = "door"
+tcp = "127.0.0.1:8099"
+[[update.checks]]
+name = "shop"
+http = "http://10.0.2.100/metadata/1.root.json"
+[[update.checks]]
+name = "works"
+unit = "works.service"
+[[update.checks]]
+name = "own"
+command = ["/usr/bin/test", "-e", "/etc/os-release"]
+"#;
 const BAD: Unit<'static> = (
     "works",
     "description = \"Does not work\"\npackages = [\"coreutils\"]\ntype = \"oneshot\"\ncommand = [\"/usr/bin/false\"]\n",
@@ -48,8 +71,8 @@ impl Site {
     pub fn new(name: &str, (version, unit): (&str, Unit<'_>), settings: &str) -> Result<Self> {
         let publisher = Publisher::new(name)?;
         let trusted = publisher.trusted();
-        let first = Derived::version(name, "0.1.0", &trusted, &[GOOD])?;
-        let second = Derived::version(name, version, &trusted, &[unit])?;
+        let first = Derived::version(name, "0.1.0", &trusted, &[GOOD, DOOR])?;
+        let second = Derived::version(name, version, &trusted, &[unit, DOOR])?;
         publisher.publish(&first, &[])?;
         let web = Web::serve(Path::new(&publisher.path("shop")))?;
         let console = fixture::with_console(name, "KEY");
@@ -104,7 +127,7 @@ fn entries(vm: &Vm) -> Result<Vec<String>> {
 #[test]
 fn versions_come_stay_and_go_back() -> Result<()> {
     let mut promises = Promises::new();
-    let mut site = Site::new("updates", ("0.2.0", BETTER), "")?;
+    let mut site = Site::new("updates", ("0.2.0", BETTER), CHECKS)?;
     let Site { publisher, second, web, vm, .. } = &mut site;
     vm.boot()?;
     let root = std::fs::metadata(second.output().join("root.erofs"))?.len();
@@ -114,7 +137,30 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         ensure!(ran.code == NOTHING_NEWER && ran.stdout.contains("0.1.0 is the newest"), "{ran:?}");
         Ok(())
     });
+    promises.check("os explain boot tells what runs, and what comes next", || {
+        let boots: Boots = serde_json::from_str(&vm.run("os explain boot --json")?)?;
+        let Boots { version, next, entries, standing, .. } = &boots;
+        ensure!((version.as_str(), next.as_str(), standing.as_str()) == ("0.1.0", "0.1.0", "committed"), "{boots:?}");
+        ensure!(entries.len() == 1 && entries[0].runs && entries[0].tries.is_none(), "{boots:?}");
+        ensure!(entries[0].root_hash == vm.status()?.root_hash, "{boots:?}");
+        let said = vm.run("os explain boot")?;
+        ensure!(said.contains("the next boot starts 0.1.0 again") && said.contains("ashlar_0.1.0.efi"), "{said}");
+        Ok(())
+    });
     publisher.publish(second, &["--notes", "works better", "--patches", "0"])?;
+    promises.check("a machine that is pinned takes no other version", || {
+        for (pin, said) in
+            [("", "pinned to version 0.1.0, which is the one that runs"), ("0.7.0", "0.7.0 is not offered")]
+        {
+            vm.run(&format!("os pin {pin}"))?;
+            let ran = vm.try_run("os upgrade")?;
+            ensure!(ran.code != 0 && ran.stderr.contains(said), "{ran:?}");
+        }
+        let ran = vm.try_run("os upgrade --version 0.2.0")?;
+        ensure!(ran.code == HELD && ran.stderr.contains("pinned to version 0.7.0: `os unpin`"), "{ran:?}");
+        ensure!(vm.run("os explain update")?.contains("pinned to 0.7.0"));
+        vm.run("os unpin").map(drop)
+    });
     promises.check("a plan says what it costs, and writes nothing", || {
         web.given();
         let Outcome::Available(plan) = upgrade(vm, "--plan")? else { anyhow::bail!("there is no plan") };
@@ -134,10 +180,13 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         let written = vm.disk.read("root-b", 0, root as usize)?;
         ensure!(written == std::fs::read(second.output().join("root.erofs"))?, "the slot holds something else");
         ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0+3.efi"], "{:?}", entries(vm)?);
+        let boots: Boots = serde_json::from_str(&vm.run("os explain boot --json")?)?;
+        ensure!(boots.next == "0.2.0" && boots.entries[0].tries == Some(3), "{boots:?}");
         Ok(())
     });
-    promises.check("the next boot tries it, and it stays once all is well", || {
+    promises.check("the next boot tries it, and it stays once all is well that the machine asks for", || {
         reboot(vm)?;
+        ensure!(vm.unit("ashlar-check-own.service")?.active == "active");
         is_committed(vm, "0.2.0")?;
         ensure!(vm.status()?.slot == "b");
         ensure!(vm.unit("works.service")?.description == "Works better");
@@ -167,6 +216,16 @@ fn versions_come_stay_and_go_back() -> Result<()> {
             (What::Committed, "0.2.0"),
         ];
         is_remembered(vm, &expect)
+    });
+    promises.check("an older version that is asked for by name is tried, though it is older", || {
+        web.given();
+        let outcome = upgrade(vm, "--version 0.1.0")?;
+        ensure!(matches!(&outcome, Outcome::Switched(plan) if plan.to == "0.1.0"), "{outcome:?}");
+        let given = web.given();
+        ensure!(given < 40 << 20, "the root is there, and {given} bytes were fetched");
+        ensure!(entries(vm)? == ["ashlar_0.1.0+3.efi", "ashlar_0.2.0+0-3.efi"], "{:?}", entries(vm)?);
+        ensure!(vm.run("os explain boot")?.contains("the next boot starts 0.1.0\n"));
+        Ok(())
     });
     promises.finish();
     site.vm.finish();
@@ -212,7 +271,7 @@ fn a_version_that_rots_is_left() -> Result<()> {
 #[test]
 fn a_version_that_is_not_well_is_left() -> Result<()> {
     let mut promises = Promises::new();
-    let mut site = Site::new("unwell", ("0.3.0", BAD), "")?;
+    let mut site = Site::new("unwell", ("0.3.0", BAD), CHECKS)?;
     let Site { publisher, second, web, vm, .. } = &mut site;
     vm.boot()?;
     let root = std::fs::metadata(second.output().join("root.erofs"))?.len();
@@ -253,8 +312,29 @@ fn a_version_that_is_not_well_is_left() -> Result<()> {
         ensure!(ran.code == HELD && ran.stderr.contains("works.service failed"), "{ran:?}");
         Ok(())
     });
-    promises
-        .check("the history tells it", || is_remembered(vm, &[(What::Installed, "0.3.0"), (What::Condemned, "0.3.0")]));
+    promises.check("a version that does not answer as the machine's configuration asks for is left, too", || {
+        // All of its own services are well.
+        let third = Derived::version("unwell", "0.4.0", &publisher.trusted(), &[GOOD])?;
+        publisher.publish(&third, &[])?;
+        let outcome = upgrade(vm, "")?;
+        ensure!(matches!(&outcome, Outcome::Switched(plan) if plan.to == "0.4.0"), "{outcome:?}");
+        vm.try_run("os reboot")?;
+        vm.wait_reset()?;
+        let patience = vm.patience(240);
+        let expect = "Ashlar 0.4.0 does not stay: ashlar-checks.service was not ready within 90 s: check door: connect to \
+                      127.0.0.1:8099: Connection refused";
+        vm.serial()?.wait_for_line(expect, patience)?;
+        come_back(vm)?;
+        is_committed(vm, "0.1.0")?;
+        let said = vm.run("os explain update")?;
+        ensure!(said.contains("0.4.0 is not taken again by itself") && said.contains("check door"), "{said}");
+        Ok(())
+    });
+    promises.check("the history tells it", || {
+        let [one, two] = ["0.3.0", "0.4.0"];
+        let expect = [(What::Installed, one), (What::Condemned, one), (What::Installed, two), (What::Condemned, two)];
+        is_remembered(vm, &expect)
+    });
     promises.check("another publisher is not trusted, and nothing is kept of it", || {
         let other = Publisher::new("other")?;
         other.publish(second, &[])?;

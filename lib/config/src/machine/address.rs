@@ -32,6 +32,15 @@ pub(super) fn web(text: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("`{text}` is no address that begins with https:// or http://"))
 }
 
+/// `127.0.0.1:5432`.
+pub(super) fn port(text: &str) -> Result<(), String> {
+    let holds = text.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(host);
+        server(host).is_ok() && port.parse::<u16>().is_ok_and(|port| port > 0)
+    });
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no address with a port; write it like 127.0.0.1:5432"))
+}
+
 /// `52:54:00:12:34:56`.
 pub(super) fn hardware(text: &str) -> Result<(), String> {
     let octet = |part: &str| part.len() == 2 && part.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -57,6 +66,7 @@ mod tests {
         check(host, &["192.0.2.7", "::1"], &["", "a", "1.2.3", "1.2.3.4/8"]);
         check(server, &["ntp.example.net", "::1"], &["", "a b", "a\nb"]);
         check(web, &["https://a/b", "http://10.0.2.2:8080"], &["", "a", "ftp://a", "https://", "http://a b"]);
+        check(port, &["127.0.0.1:22", "[::1]:80", "db.example.net:5432"], &["", "127.0.0.1", "a:0", "a:x", ":80"]);
         check(hardware, &["52:54:00:12:34:56"], &["", "52:54:00:12:34", "52:54:00:12:34:5g", "525400123456"]);
     }
 }

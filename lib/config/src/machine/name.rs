@@ -46,6 +46,13 @@ pub(super) fn channel(text: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("`{text}` is no channel's name; write it like stable"))
 }
 
+/// How a check is told apart; it becomes part of a unit's name.
+pub(super) fn check(text: &str) -> Result<(), String> {
+    let letter = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    let holds = (1..=32).contains(&text.len()) && text.bytes().all(letter);
+    holds.then_some(()).ok_or_else(|| format!("`{text}` is no check's name: small letters, digits and `-`, at most 32"))
+}
+
 /// A kernel module's name.
 pub(super) fn module(text: &str) -> Result<(), String> {
     let holds = (1..=64).contains(&text.len())

@@ -40,6 +40,22 @@ fn everything() {
         delay = "7d"
         windows = ["Sat,Sun 02:00-05:00"]
         reboot = "manual"
+        proxy = "http://192.0.2.3:3128"
+        bandwidth = "2M"
+        well-for = "30s"
+        well-within = "20min"
+        [[update.checks]]
+        name = "web"
+        http = "http://127.0.0.1:8080/healthz"
+        [[update.checks]]
+        name = "db"
+        tcp = "127.0.0.1:5432"
+        [[update.checks]]
+        name = "work"
+        unit = "work.service"
+        [[update.checks]]
+        name = "own"
+        command = ["/etc/check", "a b"]
         [[network]]
         name = "en*"
         address = "192.0.2.7/24"
@@ -65,6 +81,16 @@ fn everything() {
     let of = |text: &Option<Placed<String>>| text.as_ref().map(|text| text.value.clone()).unwrap_or_default();
     assert_eq!([of(&update.source), of(&update.channel)], ["https://updates.example.net", "beta"]);
     assert_eq!([of(&update.automatic), of(&update.delay), of(&update.reboot)], ["yes", "7d", "manual"]);
+    assert_eq!([of(&update.proxy), of(&update.bandwidth)], ["http://192.0.2.3:3128", "2M"]);
+    assert_eq!([of(&update.well_for), of(&update.well_within)], ["30s", "20min"]);
+    let checks: Vec<_> = update.checks.into_iter().map(|check| (check.name.value, check.kind)).collect();
+    let expect = [
+        ("web", CheckKind::Http("http://127.0.0.1:8080/healthz".into())),
+        ("db", CheckKind::Tcp("127.0.0.1:5432".into())),
+        ("work", CheckKind::Unit("work.service".into())),
+        ("own", CheckKind::Command(vec!["/etc/check".into(), "a b".into()])),
+    ];
+    assert_eq!(checks, expect.map(|(name, kind)| (name.to_owned(), kind)));
     assert_eq!((values(&update.windows), update.is_damaged), (vec!["Sat,Sun 02:00-05:00"], false));
     let first = "[Match]\nName=en*\n\n[Link]\nMTUBytes=9000\n\n[Network]\nDHCP=no\nAddress=192.0.2.7/24\n\
                  Gateway=192.0.2.1\nDNS=192.0.2.2\nDNS=2001:db8::2\nDomains=example.net example.org\n";
@@ -182,7 +208,23 @@ fn never_panics() {
 
 #[test]
 fn a_policy_that_does_not_read_is_known_as_damaged() {
-    for bad in ["delay = \"soon\"", "windows = [\"always\"]", "automatic = 1", "reboot = \"never\"", "window = \"x\""] {
+    for bad in [
+        "delay = \"soon\"",
+        "windows = [\"always\"]",
+        "automatic = 1",
+        "reboot = \"never\"",
+        "window = \"x\"",
+        "bandwidth = \"9\"",
+        "proxy = \"x\"",
+        "well-for = \"0\"",
+        "well-within = \"infinity\"",
+        "[[update.checks]]\nname = \"a\"",
+        "[[update.checks]]\nname = \"a\"\nunit = \"a.service\"\ntcp = \"a:1\"",
+        "[[update.checks]]\nname = \"a b\"\ntcp = \"a:1\"",
+        "[[update.checks]]\nname = \"a\"\nunit = \"a\"",
+        "[[update.checks]]\ntcp = \"a:1\"",
+        "[[update.checks]]\nname = \"a\"\ncommand = [\"a\\nb\"]",
+    ] {
         let (machine, errors) = parse("m.toml", &format!("[update]\n{bad}\n"));
         assert_eq!((machine.update.is_damaged, errors.len()), (true, 1), "{bad}");
     }

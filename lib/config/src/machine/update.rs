@@ -2,8 +2,13 @@
 
 use super::section::{Section, Source};
 use super::{Placed, address, name};
-use crate::quantity::Span;
+use crate::quantity::{Size, Span};
 use crate::window::Window;
+
+/// Kinds of units that can be well.
+const UNITS: [&str; 6] = ["service", "socket", "timer", "mount", "path", "target"];
+/// In seconds.
+const LONGEST: u64 = 86_400;
 
 /// What is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -20,8 +25,40 @@ pub struct Update {
     pub windows: Vec<Placed<String>>,
     /// Whether it may do so at all: `automatic` or `manual`.
     pub reboot: Option<Placed<String>>,
+    /// Through which proxy the source is reached.
+    pub proxy: Option<Placed<String>>,
+    /// Bytes a second that are fetched at most.
+    pub bandwidth: Option<Placed<String>>,
+    /// What has to hold besides the image's own units before a new version stays.
+    pub checks: Vec<Check>,
+    /// For how long all of it has to be well.
+    pub well_for: Option<Placed<String>>,
+    /// By when it has to have been.
+    pub well_within: Option<Placed<String>>,
     /// Something of it does not read. What is left may be less than what its author holds back.
     pub is_damaged: bool,
+}
+
+/// Something that has to hold.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Check {
+    /// How it is told apart.
+    pub name: Placed<String>,
+    /// What.
+    pub kind: CheckKind,
+}
+
+/// What a check looks at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CheckKind {
+    /// `unit = "web.service"`: it is up, or has done its work.
+    Unit(String),
+    /// `http = "http://127.0.0.1:8080/healthz"`: it answers with 2xx.
+    Http(String),
+    /// `tcp = "127.0.0.1:5432"`: it takes a connection.
+    Tcp(String),
+    /// `command = ["podman", "healthcheck", "run", "web"]`: it ends with 0, on the host, as root.
+    Command(Vec<String>),
 }
 
 /// Reads the section.
@@ -34,11 +71,73 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
         delay: section.text(source, "delay").filter(|text| source.holds(text, |text| Span::parse(text).map(drop))),
         windows: section.checked(source, "windows", |text| Window::parse(text).map(drop)),
         reboot: section.text(source, "reboot").filter(|text| source.holds(text, reboot)),
+        proxy: section.text(source, "proxy").filter(|text| source.holds(text, address::web)),
+        bandwidth: section.text(source, "bandwidth").filter(|text| source.holds(text, bandwidth)),
+        checks: Vec::new(),
+        well_for: section.text(source, "well-for").filter(|text| source.holds(text, span)),
+        well_within: section.text(source, "well-within").filter(|text| source.holds(text, span)),
         is_damaged: false,
     };
+    for entry in section.sections(source, "checks") {
+        if let Some(check) = check(entry, source) {
+            match update.checks.iter().find(|other| other.name.value == check.name.value) {
+                Some(_) => source.push(check.name.error(format!("there are two checks `{}`", check.name.value))),
+                None => update.checks.push(check),
+            }
+        }
+    }
     section.finish(source);
     update.is_damaged = source.mistakes() > before;
     update
+}
+
+fn check(mut entry: Section<'_>, source: &mut Source<'_>) -> Option<Check> {
+    let name = entry.required_text(source, "name").filter(|text| source.holds(text, name::check));
+    let before = source.mistakes();
+    let unit = entry.text(source, "unit").filter(|text| source.holds(text, unit));
+    let http = entry.text(source, "http").filter(|text| source.holds(text, address::web));
+    let tcp = entry.text(source, "tcp").filter(|text| source.holds(text, address::port));
+    let command = entry.checked(source, "command", word);
+    let command = (!command.is_empty()).then(|| command.into_iter().map(|word| word.value).collect());
+    let value = |text: Option<Placed<String>>| text.map(|text| text.value);
+    let all = [
+        value(unit).map(CheckKind::Unit),
+        value(http).map(CheckKind::Http),
+        value(tcp).map(CheckKind::Tcp),
+        command.map(CheckKind::Command),
+    ];
+    let mut said = all.into_iter().flatten();
+    let (kind, more) = (said.next(), said.next());
+    if (kind.is_none() || more.is_some()) && source.mistakes() == before {
+        entry.complain(source, "has to say one of `unit`, `http`, `tcp` and `command`");
+    }
+    entry.finish(source);
+    Some(Check { name: name?, kind: kind.filter(|_| more.is_none())? })
+}
+
+/// A unit that can be well.
+fn unit(text: &str) -> Result<(), String> {
+    let suffix = text.rsplit_once('.').map(|(_, suffix)| suffix);
+    let known = suffix.is_some_and(|suffix| UNITS.contains(&suffix));
+    let sound = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":-_.\\@".contains(&byte));
+    (known && sound).then_some(()).ok_or_else(|| format!("`{text}` is no unit's full name; write it like web.service"))
+}
+
+fn word(text: &str) -> Result<(), String> {
+    let sound = !text.contains(char::is_control);
+    sound.then_some(()).ok_or_else(|| "a word of a command has no line feeds or other control characters".to_owned())
+}
+
+fn span(text: &str) -> Result<(), String> {
+    let span = Span::parse(text)?;
+    let bounded = span.duration().is_some_and(|span| (1..=LONGEST).contains(&span.as_secs()));
+    bounded.then_some(()).ok_or_else(|| format!("`{text}` is not between 1 s and 1 d"))
+}
+
+/// `2M`: a size.
+fn bandwidth(text: &str) -> Result<(), String> {
+    let slow = Size::parse(text)?.0 < 1024;
+    if slow { Err(format!("`{text}` is less than 1K a second")) } else { Ok(()) }
 }
 
 fn switch(text: &str) -> Result<(), String> {
@@ -60,6 +159,11 @@ impl Update {
             delay: other.delay.or(self.delay),
             windows: if other.windows.is_empty() { self.windows } else { other.windows },
             reboot: other.reboot.or(self.reboot),
+            proxy: other.proxy.or(self.proxy),
+            bandwidth: other.bandwidth.or(self.bandwidth),
+            checks: if other.checks.is_empty() { self.checks } else { other.checks },
+            well_for: other.well_for.or(self.well_for),
+            well_within: other.well_within.or(self.well_within),
             is_damaged: self.is_damaged || other.is_damaged,
         }
     }
