@@ -2,6 +2,7 @@
 //! `project` (where things are) and `step` (running programs).
 
 mod bench;
+mod fuzz;
 mod image;
 mod project;
 mod run;
@@ -37,6 +38,8 @@ enum Verb {
     Powercut,
     /// Check the import table, what must be absent, format, lints and licences
     Tidy,
+    /// Fuzz what reads bytes of strangers
+    Fuzz(fuzz::Options),
     /// Measure, and write docs/benchmarks.md
     Bench(bench::Options),
 }
@@ -49,6 +52,7 @@ fn main() -> ExitCode {
         Verb::Test(options) => test::main(&options),
         Verb::Powercut => test::powercut(),
         Verb::Tidy => tidy::main(),
+        Verb::Fuzz(options) => fuzz::main(&options),
         Verb::Bench(options) => bench::main(&options),
     };
     finish(result)

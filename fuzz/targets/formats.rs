@@ -1,0 +1,29 @@
+//! Heads of files and disks that come from elsewhere: patches, hash trees, images, partition tables.
+#![no_main]
+
+use std::io::Cursor;
+
+use ashlar_formats::{cpio, erofs, fat, gpt, patch, pe, verity};
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
+    if let Ok(head) = patch::Head::parse(bytes) {
+        let _ = head.places();
+        assert_eq!(head.bytes(), bytes[..head.len()]);
+    }
+    if let Ok(superblock) = verity::Superblock::parse(bytes) {
+        let _ = (superblock.tree_bytes(), superblock.data_bytes(), superblock.levels());
+    }
+    let _ = verity::top(&mut Cursor::new(bytes));
+    if let Ok(image) = pe::Image::parse(bytes) {
+        let _ = (image.section(".cmdline"), image.sections().count());
+    }
+    let _ = erofs::Superblock::parse(bytes).map(|superblock| superblock.bytes());
+    let _ = cpio::read(bytes);
+    if let Ok(found) = gpt::Table::read(&mut Cursor::new(bytes)) {
+        let _ = found.table.partitions().map(|(_, partition)| found.table.extent(partition)).count();
+    }
+    if let Ok(mut files) = fat::Volume::open(Cursor::new(bytes), 0) {
+        let _ = files.list("EFI/Linux");
+        let _ = files.read("ashlar/boots", 64);
+    }
+});
