@@ -35,7 +35,7 @@ pub struct Files {
 }
 
 impl Machine {
-    /// The state partition is there: what an administrator wrote counts from now on.
+    /// The state partition is there, and provision has written what it writes: unit files count from now on.
     pub(super) fn open_unit_files(&mut self) {
         if self.files.ready {
             return;
