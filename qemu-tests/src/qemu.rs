@@ -159,7 +159,8 @@ impl Launch {
     fn machine(&self) -> Vec<String> {
         let accelerator = self.accelerator.name();
         let (machine, emulated) = match self.arch {
-            Arch::X86_64 => ("q35,smm=off", "Nehalem"),
+            // An AMD, for which the kernel isolates no page tables: that is dear where it is emulated.
+            Arch::X86_64 => ("q35,smm=off", "qemu64"),
             Arch::Aarch64 => ("virt,gic-version=3", "cortex-a57"),
         };
         let cpu = if self.accelerator == Accelerator::Kvm { "host" } else { emulated };
