@@ -98,7 +98,14 @@ impl Archive {
 
 fn client() -> Client {
     let (second, instant) = (Duration::from_secs(1), Duration::from_millis(1));
-    Client::new(Policy { connect: second, silence: second, least_speed: 1, tries: 2, back_off: instant })
+    Client::new(Policy {
+        connect: second,
+        silence: second,
+        least_speed: 1,
+        tries: 2,
+        back_off: instant,
+        ..Policy::default()
+    })
 }
 
 fn serve(files: Arc<Mutex<Files>>, asked: Arc<Mutex<Vec<String>>>) -> String {
