@@ -1,26 +1,48 @@
 //! `updater checks`: what machine.toml wants to answer before a new version stays. The unit is a gate as any other: it is
 //! ready once all of it answers, and fails when something no longer does. After the trial it has nothing to do.
 
+use std::fs;
 use std::net::{TcpStream, ToSocketAddrs};
 use std::thread;
 use std::time::Duration;
 
 use ashlar_control::notify;
 use ashlar_fetch::{Client, Policy};
+use serde::Deserialize;
 
 use crate::boot;
-use crate::error::Error;
-use crate::settings::{Check, Kind, Settings};
+use crate::error::{Error, at};
 
+/// Provision leaves it where there is something to ask.
+const FILE: &str = "/run/ashlar/checks.json";
 const PAUSE: Duration = Duration::from_secs(1);
 /// Longest wait for an answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// Something that listens.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+struct Check {
+    name: String,
+    kind: Kind,
+    address: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum Kind {
+    /// It answers with 2xx.
+    Http,
+    /// It takes a connection.
+    Tcp,
+}
+
 /// The verb.
 pub fn main() -> Result<(), Error> {
-    let checks = Settings::read().checks;
+    let bytes = fs::read(FILE).map_err(at("read", FILE))?;
+    let checks: Vec<Check> =
+        serde_json::from_slice(&bytes).map_err(|error| Error::Machine(format!("read {FILE}: {error}")))?;
     let mut ready = false;
-    while boot::is_on_trial() && !checks.is_empty() {
+    while boot::is_on_trial() {
         match checks.iter().find_map(|check| ask(check).err().map(|why| (check, why))) {
             None if ready => {}
             None => {

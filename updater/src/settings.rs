@@ -28,31 +28,8 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// Bytes a second that are fetched at most.
     pub bandwidth: Option<u64>,
-    /// What has to answer before a new version stays.
-    pub checks: Vec<Check>,
     /// Something of it did not read.
     pub damaged: bool,
-}
-
-/// Something that listens.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Check {
-    /// How its author calls it.
-    pub name: String,
-    /// `http` or `tcp`.
-    pub kind: Kind,
-    /// Where it listens.
-    pub address: String,
-}
-
-/// How it is asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Kind {
-    /// It answers with 2xx.
-    Http,
-    /// It takes a connection.
-    Tcp,
 }
 
 impl Settings {

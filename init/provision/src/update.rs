@@ -13,9 +13,11 @@ use crate::report::Report;
 use crate::write;
 
 const SETTINGS: &str = "/run/ashlar/update.json";
-/// Unit files until the next boot.
+/// What the image's service asks; it is not started without.
+const CHECKS: &str = "/run/ashlar/checks.json";
+/// Unit files until the next boot, and what pulls them in.
 const UNITS: &str = "/run/systemd/system";
-const WANTS: &str = "/run/systemd/system/multi-user.target.d";
+const DROP_INS: &str = "/run/systemd/system/multi-user.target.d";
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -29,7 +31,6 @@ struct Settings<'a> {
     proxy: Option<&'a str>,
     /// Bytes a second.
     bandwidth: Option<u64>,
-    checks: Vec<Address<'a>>,
     /// The updater holds everything back then.
     damaged: bool,
 }
@@ -59,16 +60,20 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
         reboot: text(&update.reboot),
         proxy: text(&update.proxy),
         bandwidth: text(&update.bandwidth).and_then(|text| Size::parse(text).ok()).map(|size| size.0),
-        checks: update.checks.iter().filter_map(address).collect(),
         damaged: update.is_damaged,
     };
     write::file(SETTINGS, &serde_json::to_vec(&settings)?)?;
+    let addresses: Vec<Address<'_>> = update.checks.iter().filter_map(address).collect();
+    match addresses.is_empty() {
+        true => write::no_file(CHECKS)?,
+        false => write::file(CHECKS, &serde_json::to_vec(&addresses)?)?,
+    }
     let units: Vec<(String, String)> = update.checks.iter().filter_map(unit_of_command).collect();
     write::folder(UNITS, is_ours, &units)?;
     let wants = units.iter().map(|(name, _)| format!("[Unit]\nWants={name}\n"));
     let drop_ins: Vec<(String, String)> =
         units.iter().zip(wants).map(|((name, _), text)| (name.replace(".service", ".conf"), text)).collect();
-    write::folder(WANTS, is_ours, &drop_ins)?;
+    write::folder(DROP_INS, is_ours, &drop_ins)?;
     let named = update.checks.iter().filter_map(|check| match &check.kind {
         CheckKind::Unit(unit) => Some(unit.clone()),
         _ => None,
