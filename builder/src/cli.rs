@@ -162,6 +162,9 @@ pub struct PublishArgs {
     /// Make patches from so many versions before it; others fetch the blocks that they have not.
     #[arg(long, value_name = "COUNT", default_value_t = 3)]
     pub patches: usize,
+    /// Publish nothing: say what it would cost those who run these versions.
+    #[arg(long, requires = "releases")]
+    pub plan: bool,
 }
 
 /// `ashlar withdraw`

@@ -14,6 +14,7 @@
 
 mod keyring;
 mod patch;
+mod plan;
 mod shop;
 
 use std::cmp::Ordering;
@@ -63,6 +64,12 @@ pub fn keys(command: &KeysCommand) -> anyhow::Result<()> {
 pub fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     let mut shop = open(&args.shop)?;
     let releases = args.releases.iter().map(|folder| read(folder)).collect::<anyhow::Result<Vec<_>>>()?;
+    if args.plan {
+        for (folder, release) in args.releases.iter().zip(&releases) {
+            plan::show(&shop, folder, release, &older(&shop, release, args.patches))?;
+        }
+        return Ok(());
+    }
     for (folder, release) in args.releases.iter().zip(&releases) {
         add(&mut shop, folder, release, args)?;
     }
@@ -140,8 +147,8 @@ fn add(shop: &mut Shop, folder: &Path, release: &Release, args: &PublishArgs) ->
     Ok(())
 }
 
-/// Adds patches from the last versions before a release. Those that are out already stay as they are.
-fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Result<()> {
+/// The last versions before a release, the newest first.
+fn older(shop: &Shop, release: &Release, count: usize) -> Vec<tuf::Release> {
     let arch = release.arch.to_string();
     let is_older = |other: &tuf::Release| {
         let is_of_it = other.image == release.image && other.arch == arch;
@@ -149,9 +156,15 @@ fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Resu
     };
     let mut older: Vec<tuf::Release> = shop.releases().filter(is_older).collect();
     older.sort_by(|one, two| version::compare(&two.version, &one.version));
-    for from in older.iter().take(count) {
+    older.truncate(count);
+    older
+}
+
+/// Adds patches from the last versions before a release. Those that are out already stay as they are.
+fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Result<()> {
+    for from in older(shop, release, count) {
         for file in tuf::FILES {
-            let made = add_patch(shop, release, from, file);
+            let made = add_patch(shop, release, &from, file);
             // What is half-written, or was taken, stays nowhere.
             let _ = fs::remove_file(shop.scratch());
             made.with_context(|| {
@@ -174,18 +187,13 @@ fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str
         println!("{patch}: left out, {} is not kept any more", old.display());
         return Ok(());
     }
-    let out = shop.scratch();
-    let (head, base) = if file == ROOT {
-        let tree = |version: &str| {
-            let path = shop.file(&name(version, TOLD_WITH))?;
-            fs::read(&path).with_context(|| format!("read {}", path.display()))
-        };
-        let (before, after) = (tree(&from.version)?, tree(&release.version)?);
-        (patch::of_root((&old, &before), (&new, &after), &out)?, from.root_hash.clone())
-    } else {
-        (patch::of_file(&old, &new, &out)?, Digest::of_reader(&mut File::open(&old)?)?.to_string())
+    let tree = shop.file(&name(&release.version, TOLD_WITH))?;
+    let Some(head) = make_patch(shop, from, file, &new, &tree)? else { return Ok(()) };
+    let base = match file {
+        ROOT => from.root_hash.clone(),
+        _ => Digest::of_reader(&mut File::open(&old)?)?.to_string(),
     };
-    let Some(head) = head else { return Ok(()) };
+    let out = shop.scratch();
     let (length, whole) = (out.metadata()?.len(), new.metadata()?.len());
     println!("{patch}: {} kB, instead of {} kB", length / 1000, whole / 1000);
     if length < whole {
@@ -196,6 +204,24 @@ fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str
         shop.add(&patch, Target { length, hashes, custom: json!({ "patch": told }) }, &out)?;
     }
     Ok(())
+}
+
+/// Makes the patch of a file from a published version's, into the scratch file; `None` where there is nothing new. `tree` is
+/// the new root's.
+fn make_patch(
+    shop: &Shop,
+    from: &tuf::Release,
+    file: &str,
+    new: &Path,
+    tree: &Path,
+) -> anyhow::Result<Option<ashlar_formats::patch::Head>> {
+    let old = |file: &str| shop.file(&target_name(&from.image, &from.arch, &from.version, file));
+    if file != ROOT {
+        return patch::of_file(&old(file)?, new, &shop.scratch());
+    }
+    let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
+    let (before, after) = (read(&old(TOLD_WITH)?)?, read(tree)?);
+    patch::of_root((&old(file)?, &before), (new, &after), &shop.scratch())
 }
 
 /// What is signed is what was built.

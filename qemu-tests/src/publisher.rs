@@ -40,15 +40,16 @@ impl Publisher {
         format!("[update]\nroot = {:?}\n", self.path("keys/1.root.json"))
     }
 
-    /// `ashlar publish`; `more` are further arguments.
-    pub fn publish(&self, image: &Derived, more: &[&str]) -> Result<()> {
+    /// `ashlar publish`; `more` are further arguments. Returns what it says.
+    pub fn publish(&self, image: &Derived, more: &[&str]) -> Result<String> {
         let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));
         let arguments = ["publish", &release, "--to", &shop, "--keys", &keys];
         self.ashlar(&[&arguments, more].concat())
     }
 
-    fn ashlar(&self, arguments: &[&str]) -> Result<()> {
-        tool::output(Command::new(&self.builder).args(arguments)).map(drop)
+    fn ashlar(&self, arguments: &[&str]) -> Result<String> {
+        let output = tool::output(Command::new(&self.builder).args(arguments))?;
+        Ok(String::from_utf8_lossy(&output.stdout).into_owned())
     }
 }
 

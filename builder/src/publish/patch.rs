@@ -30,15 +30,24 @@ struct Plan {
 /// A piece and its frame.
 type Made = (Piece, Vec<u8>);
 
+/// What a whole hash tree says of itself.
+fn whole(bytes: &[u8]) -> anyhow::Result<Superblock> {
+    let superblock = Superblock::parse(bytes)?;
+    if superblock.tree_bytes() != bytes.len() as u64 {
+        bail!("the hash tree has {} bytes, not {}", bytes.len(), superblock.tree_bytes());
+    }
+    Ok(superblock)
+}
+
+/// How many blocks of a root are not in another, by their hash trees.
+pub fn new_blocks(old: &[u8], new: &[u8]) -> anyhow::Result<u64> {
+    let (before, after) = (whole(old)?, whole(new)?);
+    let places = verity::places((&after, new), (&before, old));
+    Ok(places.iter().filter(|place| place.is_none()).count() as u64)
+}
+
 /// The patch from one root to another by their hash trees; `None` where there is nothing new in it. Writes it to `out`.
 pub fn of_root(old: (&Path, &[u8]), new: (&Path, &[u8]), out: &Path) -> anyhow::Result<Option<Head>> {
-    let whole = |bytes: &[u8]| -> anyhow::Result<Superblock> {
-        let superblock = Superblock::parse(bytes)?;
-        if superblock.tree_bytes() != bytes.len() as u64 {
-            bail!("the hash tree has {} bytes, not {}", bytes.len(), superblock.tree_bytes());
-        }
-        Ok(superblock)
-    };
     let (before, after) = (whole(old.1)?, whole(new.1)?);
     let places = verity::places((&after, new.1), (&before, old.1));
     write(&of_blocks(&places, before.data_blocks), old.0, new.0, out)
