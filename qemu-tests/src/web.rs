@@ -1,5 +1,5 @@
 //! A web server on loopback for what machines fetch: the files of a folder, whole or in parts (RFC 9110, 14), and a count of
-//! what it gave. It can be told to misbehave.
+//! what it gave. It can be told to misbehave. It is a FleetLock server, too, with one lock that somebody may have.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -26,6 +26,10 @@ struct Shared {
     no_parts: AtomicBool,
     /// After so many bytes of bodies the connection is cut, once.
     cut_after: Mutex<Option<u64>>,
+    /// Somebody else has the lock.
+    locked: AtomicBool,
+    /// Paths of the requests about it.
+    asked: Mutex<Vec<String>>,
 }
 
 impl Web {
@@ -38,6 +42,8 @@ impl Web {
             given: AtomicU64::new(0),
             no_parts: AtomicBool::new(false),
             cut_after: Mutex::new(None),
+            locked: AtomicBool::new(false),
+            asked: Mutex::default(),
         });
         let ours = Arc::clone(&shared);
         thread::spawn(move || {
@@ -58,6 +64,16 @@ impl Web {
     /// From now on it knows no parts of files.
     pub fn forget_parts(&self, forget: bool) {
         self.shared.no_parts.store(forget, Ordering::SeqCst);
+    }
+
+    /// From now on somebody else has the lock.
+    pub fn lock(&self, locked: bool) {
+        self.shared.locked.store(locked, Ordering::SeqCst);
+    }
+
+    /// What was asked about the lock since this was called last.
+    pub fn asked(&self) -> Vec<String> {
+        self.shared.asked.lock().map(|mut asked| std::mem::take(&mut *asked)).unwrap_or_default()
     }
 
     /// It cuts the connection once, after so many bytes from now.
@@ -88,15 +104,21 @@ impl Shared {
 
 /// Requests on one connection, until the client hangs up.
 fn converse(stream: &TcpStream, shared: &Shared) -> Result<()> {
-    let mut lines = BufReader::new(stream).lines();
-    while let Some(request) = lines.next().transpose()? {
-        let mut range = None;
-        for header in lines.by_ref() {
-            let header = header?;
+    let mut reader = BufReader::new(stream);
+    while let Some(request) = reader.by_ref().lines().next().transpose()? {
+        let (mut range, mut length) = (None, 0);
+        for header in reader.by_ref().lines() {
+            let header = header?.to_ascii_lowercase();
             if header.is_empty() {
                 break;
             }
-            range = header.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned).or(range);
+            range = header.strip_prefix("range: bytes=").map(str::to_owned).or(range);
+            length = header.strip_prefix("content-length: ").and_then(|text| text.parse().ok()).unwrap_or(length);
+        }
+        std::io::copy(&mut reader.by_ref().take(length), &mut std::io::sink())?;
+        if let Some(path) = request.strip_prefix("POST ") {
+            answer_about_lock(stream, path.split(' ').next().unwrap_or_default(), shared)?;
+            continue;
         }
         let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').replace("%5E", "^");
         let is_plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
@@ -112,6 +134,19 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// FleetLock: `pre-reboot` asks for the lock, `steady-state` gives it back.
+fn answer_about_lock(mut stream: &TcpStream, path: &str, shared: &Shared) -> Result<()> {
+    if let Ok(mut asked) = shared.asked.lock() {
+        asked.push(path.to_owned());
+    }
+    let refused = path.ends_with("/v1/pre-reboot") && shared.locked.load(Ordering::SeqCst);
+    let (status, body) = match refused {
+        true => ("409 Conflict", r#"{"kind":"lock_held","value":"another machine reboots"}"#),
+        false => ("200 OK", "{}"),
+    };
+    Ok(write!(stream, "HTTP/1.1 {status}\r\nContent-Length: {}\r\n\r\n{body}", body.len())?)
 }
 
 /// A file or a part of it. `false`: the connection is to be cut.
@@ -179,6 +214,11 @@ mod tests {
         web.cut_after(4);
         assert!(ask(&web, whole).ends_with("\r\n0123"));
         assert!(ask(&web, whole).ends_with("\r\n0123456789"));
+        let post = "POST /lock/v1/pre-reboot HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}";
+        assert!(ask(&web, post).starts_with("HTTP/1.1 200"));
+        web.lock(true);
+        assert!(ask(&web, &format!("{post}{whole}")).ends_with("0123456789"));
+        assert_eq!(web.asked(), ["/lock/v1/pre-reboot"; 2]);
         fs::remove_dir_all(folder).unwrap();
     }
 }

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use ashlar_control::client::Client;
 use ashlar_control::message::{Method, Shutdown};
@@ -10,12 +11,13 @@ use ashlar_control::update::{Automatic, Gate, Outcome, Request};
 use ashlar_formats::date::Date;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::Deserialize;
 
 use crate::boot::{self, Boot};
 use crate::error::Error;
 use crate::install;
-use crate::policy::{self, gate};
-use crate::record::{FOLDER, Record, replace};
+use crate::policy::{self, Inhibitor, gate};
+use crate::record::{self, FOLDER, Record, replace};
 use crate::settings::Settings;
 
 /// What the last round came to.
@@ -23,18 +25,35 @@ const ROUND: &str = "automatic.json";
 const MACHINE: &str = "/run/ashlar/etc/machine-id";
 const ZONE: &str = "/run/ashlar/etc/localtime";
 
+const ASK_INHIBITORS: [&str; 7] = [
+    "--json=short",
+    "--auto-start=no",
+    "call",
+    "org.freedesktop.login1",
+    "/org/freedesktop/login1",
+    "org.freedesktop.login1.Manager",
+    "ListInhibitors",
+];
+
 /// The verb.
 pub fn main() -> Result<(), Error> {
     let settings = Settings::read();
     let kept = Path::new(FOLDER).join(ROUND);
+    let given_back = give_back(&settings);
     if !settings.automatic && !settings.damaged {
         // What an earlier setting came to would be told as if it were so now.
         let _ = fs::remove_file(kept);
-        return Ok(());
+        return given_back;
     }
     let time = Date::now().to_string();
     let mut round = Round::default();
-    let done = round.walk(&settings);
+    let done = match given_back {
+        Ok(()) => round.walk(&settings),
+        Err(error) => {
+            round.gates.push(gate("lock", false, format!("give back the lock: {}", error.line())));
+            Ok(None)
+        }
+    };
     if let Err(error) = &done {
         round.gates.push(gate("machine", false, error.line()));
     }
@@ -135,8 +154,7 @@ impl Round {
             Some(other) => gate("condemned", false, format!("{} did not stay here: {}", release.version, other.reason)),
             None => gate("condemned", true, "it was not tried here before"),
         };
-        let machine = fs::read_to_string(MACHINE).unwrap_or_default();
-        let rollout = policy::rollout(&release.rollout, release.date, machine.trim(), &release.version, now);
+        let rollout = policy::rollout(&release.rollout, release.date, &machine_id(), &release.version, now);
         for gate in [condemned, policy::delay(release.date, settings.delay(), now), rollout] {
             let Some(()) = self.ask(gate) else { return Ok(None) };
         }
@@ -153,10 +171,56 @@ impl Round {
     fn may_reboot(&mut self, settings: &Settings) -> Option<()> {
         let why = if settings.reboots() { "the machine reboots by itself" } else { "somebody has to reboot it" };
         self.ask(gate("reboot", settings.reboots(), why))?;
-        self.ask(policy::window(settings.windows().as_deref(), local()))?;
-        let sessions = Client::connect().and_then(|mut client| client.machine()).map(|machine| machine.sessions);
-        self.ask(policy::people(sessions.ok()))
+        if settings.waits() {
+            self.ask(policy::window(settings.windows().as_deref(), local()))?;
+            let sessions = Client::connect().and_then(|mut client| client.machine()).map(|machine| machine.sessions);
+            self.ask(policy::people(sessions.ok()))?;
+            self.ask(policy::inhibitors(inhibitors()))?;
+        }
+        // It comes last: whoever has it keeps others waiting.
+        let Some(lock) = &settings.lock else { return self.ask(gate("lock", true, "none is asked for")) };
+        let taken = remember_lock(true).and_then(|()| lock.take(&machine_id()));
+        self.ask(policy::lock(taken))
     }
+}
+
+/// The lock of the machine's group was for a reboot that is over, or never came.
+fn give_back(settings: &Settings) -> Result<(), Error> {
+    let is_locked = record::read(Path::new(FOLDER)).locked;
+    match &settings.lock {
+        Some(lock) if is_locked && !boot::is_on_trial() => {
+            lock.give_back(&machine_id())?;
+            remember_lock(false)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Written down before it is asked for: an answer may never come.
+fn remember_lock(locked: bool) -> Result<(), Error> {
+    let mut record = Record::open(Path::new(FOLDER))?;
+    record.state.locked = locked;
+    record.save()
+}
+
+fn machine_id() -> String {
+    fs::read_to_string(MACHINE).unwrap_or_default().trim().to_owned()
+}
+
+/// Asks systemd-logind. One that does not run has nobody who inhibits.
+fn inhibitors() -> Result<Vec<Inhibitor>, String> {
+    let asked = Command::new("/usr/bin/busctl").args(ASK_INHIBITORS).output().map_err(|error| error.to_string())?;
+    if !asked.status.success() {
+        let said = String::from_utf8_lossy(&asked.stderr);
+        let is_absent =
+            said.contains("not provided") || said.contains("has no owner") || said.contains("not activatable");
+        return if is_absent { Ok(Vec::new()) } else { Err(said.trim().to_owned()) };
+    }
+    #[derive(Deserialize)]
+    struct Answer {
+        data: (Vec<Inhibitor>,),
+    }
+    serde_json::from_slice::<Answer>(&asked.stdout).map(|answer| answer.data.0).map_err(|error| error.to_string())
 }
 
 /// The day, 0 being Monday, and the minute in the machine's time zone.

@@ -20,6 +20,7 @@ pub mod device;
 pub mod error;
 pub mod esp;
 pub mod install;
+pub mod lock;
 pub mod offer;
 pub mod patch;
 pub mod policy;

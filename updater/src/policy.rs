@@ -6,6 +6,10 @@ use ashlar_control::update::Gate;
 use ashlar_fetch::Digest;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::Wave;
+use serde::Deserialize;
+
+use crate::error::Error;
+use crate::lock::Taken;
 
 /// In seconds.
 const CENTURIES: u64 = 10 * 100 * 365 * 86_400;
@@ -72,6 +76,45 @@ pub fn people(sessions: Option<u32>) -> Gate {
     }
 }
 
+/// Programs that must not be interrupted, as systemd-logind lists them (org.freedesktop.login1(5), ListInhibitors).
+pub fn inhibitors(found: Result<Vec<Inhibitor>, String>) -> Gate {
+    let found = match found {
+        Ok(found) => found,
+        Err(why) => return gate("inhibitors", false, format!("systemd-logind does not say who inhibits it: {why}")),
+    };
+    let blocks =
+        |inhibitor: &&Inhibitor| inhibitor.mode == "block" && inhibitor.what.split(':').any(|what| what == "shutdown");
+    match found.iter().find(blocks) {
+        Some(Inhibitor { who, why, .. }) => gate("inhibitors", false, format!("{who} inhibits it: {why}")),
+        None => gate("inhibitors", true, "nothing inhibits it"),
+    }
+}
+
+/// Somebody who does not want something to happen.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(from = "(String, String, String, String, u32, u32)")]
+pub struct Inhibitor {
+    what: String,
+    who: String,
+    why: String,
+    mode: String,
+}
+
+impl From<(String, String, String, String, u32, u32)> for Inhibitor {
+    fn from((what, who, why, mode, _, _): (String, String, String, String, u32, u32)) -> Self {
+        Self { what, who, why, mode }
+    }
+}
+
+/// The leave of a group of machines.
+pub fn lock(taken: Result<Taken, Error>) -> Gate {
+    match taken {
+        Ok(Taken::Yes) => gate("lock", true, "this machine has the lock of its group"),
+        Ok(Taken::No(why)) => gate("lock", false, why),
+        Err(error) => gate("lock", false, error.line()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -108,6 +151,26 @@ mod tests {
         let never =
             (0..1000).filter(|machine| !rollout(&waves[..1], date(0), &machine.to_string(), "1", date(999)).open);
         assert!(never.count() > 800);
+    }
+
+    #[test]
+    fn whoever_inhibits_is_named() {
+        let check = |json: &str, open, why: &str| {
+            let found = serde_json::from_str::<Vec<Inhibitor>>(json).map_err(|error| error.to_string());
+            let gate = inhibitors(found);
+            assert_eq!((gate.open, gate.why.contains(why)), (open, true), "{gate:?}");
+        };
+        check("[]", true, "nothing");
+        check(r#"[["sleep:shutdown","backup","it runs","block",0,9]]"#, false, "backup inhibits it: it runs");
+        check(r#"[["sleep","a","b","block",0,9],["shutdown","a","b","delay",0,9]]"#, true, "nothing");
+        check("[[1]]", false, "does not say");
+    }
+
+    #[test]
+    fn a_lock_that_cannot_be_asked_for_is_not_had() {
+        assert!(lock(Ok(Taken::Yes)).open);
+        assert_eq!(lock(Ok(Taken::No("b has it".into()))).why, "b has it");
+        assert!(!lock(Err(Error::Source("no answer".into()))).open);
     }
 
     #[test]

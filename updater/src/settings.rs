@@ -6,6 +6,8 @@ use ashlar_config::quantity::Span;
 use ashlar_config::window::Window;
 use serde::Deserialize;
 
+use crate::lock::Lock;
+
 const FILE: &str = "/run/ashlar/update.json";
 
 /// `[update]` of machine.toml.
@@ -22,12 +24,14 @@ pub struct Settings {
     delay: Option<String>,
     /// When the machine may reboot by itself; always, if there is none.
     windows: Vec<String>,
-    /// `automatic` or `manual`.
+    /// `automatic`, `now` or `manual`.
     reboot: Option<String>,
     /// Through which proxy the source is reached.
     pub proxy: Option<String>,
     /// Bytes a second that are fetched at most.
     pub bandwidth: Option<u64>,
+    /// Whose leave is needed for a reboot by itself.
+    pub lock: Option<Lock>,
     /// Something of it did not read.
     pub damaged: bool,
 }
@@ -54,7 +58,12 @@ impl Settings {
 
     /// Whether the machine reboots by itself.
     pub fn reboots(&self) -> bool {
-        self.reboot.as_deref().is_none_or(|reboot| reboot == "automatic")
+        self.reboot.as_deref().is_none_or(|reboot| reboot != "manual")
+    }
+
+    /// Whether it waits for a window, and for people and programs that are at work.
+    pub fn waits(&self) -> bool {
+        self.reboot.as_deref() != Some("now")
     }
 }
 
@@ -70,6 +79,9 @@ mod tests {
         assert_eq!(settings.windows().map(|windows| windows.len()), Some(1));
         let settings = Settings::parse(b"{}");
         assert_eq!((settings.delay(), settings.reboots(), settings.automatic), (Some(0), true, false));
+        let settings = Settings::parse(br#"{"reboot":"now","lock":{"etcd":["http://a"],"group":"web","at-most":2}}"#);
+        assert_eq!((settings.reboots(), settings.waits()), (true, false));
+        assert_eq!(settings.lock.map(|lock| (lock.group, lock.at_most)), Some(("web".into(), 2)));
         assert!(Settings::parse(b"{").damaged);
         let settings = Settings::parse(br#"{"delay":"soon","windows":["x"]}"#);
         assert_eq!((settings.delay(), settings.windows()), (None, None));

@@ -50,7 +50,7 @@ const fn firmware(arch: Arch, package: &'static str) -> Need {
     Need { purpose: Use::Boot(arch), sign: Sign::Firmware(arch), package }
 }
 
-const NEEDS: [Need; 21] = [
+const NEEDS: [Need; 22] = [
     program(Use::Build, "cc", "gcc"),
     file(Use::Build, &["/usr/include/stdlib.h"], "libc6-dev"),
     file(
@@ -84,6 +84,7 @@ const NEEDS: [Need; 21] = [
     program(Use::Check, "veritysetup", "cryptsetup-bin"),
     program(Use::Check, "fsck.erofs", "erofs-utils"),
     program(Use::Check, "sbverify", "sbsigntool"),
+    program(Use::Check, "etcd", "etcd-server"),
 ];
 
 impl Need {

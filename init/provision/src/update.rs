@@ -31,8 +31,19 @@ struct Settings<'a> {
     proxy: Option<&'a str>,
     /// Bytes a second.
     bandwidth: Option<u64>,
+    lock: Option<Group<'a>>,
     /// The updater holds everything back then.
     damaged: bool,
+}
+
+/// Whose leave is needed for a reboot.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Group<'a> {
+    fleetlock: Option<&'a str>,
+    etcd: &'a [String],
+    group: &'a str,
+    at_most: u32,
 }
 
 /// A check of something that listens.
@@ -60,6 +71,12 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
         reboot: text(&update.reboot),
         proxy: text(&update.proxy),
         bandwidth: text(&update.bandwidth).and_then(|text| Size::parse(text).ok()).map(|size| size.0),
+        lock: update.lock.as_ref().map(|lock| Group {
+            fleetlock: lock.fleetlock.as_deref(),
+            etcd: &lock.etcd,
+            group: &lock.group,
+            at_most: lock.at_most,
+        }),
         damaged: update.is_damaged,
     };
     write::file(SETTINGS, &serde_json::to_vec(&settings)?)?;

@@ -156,6 +156,8 @@ pub struct State {
     /// The only version that is taken.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pin: Option<String>,
+    /// It has the lock of its group, until it is committed after the reboot.
+    pub locked: bool,
     /// The latest last.
     pub history: Vec<Event>,
     /// What the last automatic round came to, where the machine upgrades by itself.
@@ -178,7 +180,7 @@ pub struct Automatic {
 #[serde(rename_all = "camelCase", default)]
 pub struct Gate {
     /// `policy`, `hold`, `pin`, `trial`, `source`, `version`, `condemned`, `delay`, `rollout`, `installed`, `reboot`, `window`,
-    /// `people`, `machine`.
+    /// `people`, `inhibitors`, `lock`, `machine`.
     pub name: String,
     /// Whether it lets the upgrade pass.
     pub open: bool,

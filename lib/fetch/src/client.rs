@@ -5,9 +5,10 @@ use std::io::Read;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use ureq::Agent;
+use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
+use ureq::{Agent, Body};
 
 use crate::error::{Cause, Error};
 use crate::names::Names;
@@ -133,20 +134,29 @@ impl Client {
         }
     }
 
+    /// Sends a document, once: what it does may have been done, though no answer came. Returns the status and what was
+    /// answered, of which there is never more than `limit` bytes.
+    ///
+    /// # Errors
+    /// No answer, or one that is too long.
+    pub fn post(&self, url: &str, headers: &[(&str, &str)], body: &[u8], limit: u64) -> Result<(u16, Vec<u8>), Error> {
+        let mut request = self.agent.post(url);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let answered = request.send(body).map_err(cause).and_then(|response| {
+            let mut answer = self.answer(response);
+            Ok((answer.status, answer.whole(limit)?))
+        });
+        answered.map_err(|cause| Error::new(url, cause))
+    }
+
     fn get_once(&self, url: &str, limit: u64) -> Result<Vec<u8>, Cause> {
         let mut answer = self.ask(url, None)?;
         if answer.status != 200 {
             return Err(Cause::Status(answer.status));
         }
-        let mut bytes = Vec::new();
-        let want = answer.length.unwrap_or_default();
-        while let Some(chunk) = answer.next_chunk(bytes.len() as u64, want)? {
-            if (bytes.len() + chunk.len()) as u64 > limit {
-                return Err(Cause::TooLarge { limit });
-            }
-            bytes.extend_from_slice(chunk);
-        }
-        Ok(bytes)
+        answer.whole(limit)
     }
 
     /// Sends one request; `range` is a closed range of bytes.
@@ -155,16 +165,16 @@ impl Client {
         if let Some((first, last)) = range {
             request = request.header("range", format!("bytes={first}-{last}"));
         }
-        let response = request.call().map_err(|error| match error {
-            ureq::Error::BadUri(_) | ureq::Error::Http(_) => Cause::Url(error.to_string()),
-            other => Cause::Connect(other.to_string()),
-        })?;
+        Ok(self.answer(request.call().map_err(cause)?))
+    }
+
+    fn answer(&self, response: Response<Body>) -> Answer {
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         let length = header("content-length").and_then(|text| text.parse().ok());
         let content_range = header("content-range").map(str::to_owned);
         let window = self.policy.silence;
         let least = (self.policy.least_speed as f64 * window.as_secs_f64()) as u64;
-        Ok(Answer {
+        Answer {
             status: response.status().as_u16(),
             length,
             content_range,
@@ -172,11 +182,19 @@ impl Client {
             brake: self.policy.most_speed.map(|most| Brake::new(most, Instant::now())),
             body: Box::new(response.into_body().into_reader()),
             buffer: vec![0; self.policy.most_speed.map_or(CHUNK, |most| Brake::chunk(most).min(CHUNK))],
-        })
+        }
     }
 
     pub(crate) fn tries(&self) -> Tries<'_> {
         Tries { policy: &self.policy, failed: 0 }
+    }
+}
+
+/// Why there is no answer.
+fn cause(error: ureq::Error) -> Cause {
+    match error {
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Cause::Url(error.to_string()),
+        other => Cause::Connect(other.to_string()),
     }
 }
 
@@ -207,6 +225,19 @@ pub(crate) struct Answer {
 }
 
 impl Answer {
+    /// All of the body.
+    fn whole(&mut self, limit: u64) -> Result<Vec<u8>, Cause> {
+        let mut bytes = Vec::new();
+        let want = self.length.unwrap_or_default();
+        while let Some(chunk) = self.next_chunk(bytes.len() as u64, want)? {
+            if (bytes.len() + chunk.len()) as u64 > limit {
+                return Err(Cause::TooLarge { limit });
+            }
+            bytes.extend_from_slice(chunk);
+        }
+        Ok(bytes)
+    }
+
     /// More of the body, None at its end. What the caller has and wants in all is for the message.
     pub(crate) fn next_chunk(&mut self, got: u64, want: u64) -> Result<Option<&[u8]>, Cause> {
         let n = self.body.read(&mut self.buffer).map_err(|error| match ureq::Error::from(error) {

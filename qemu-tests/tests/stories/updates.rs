@@ -147,6 +147,14 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         ensure!(said.contains("the next boot starts 0.1.0 again") && said.contains("ashlar_0.1.0.efi"), "{said}");
         Ok(())
     });
+    promises.check("what a release would cost whom is known before it is published", || {
+        let said = publisher.publish(second, &["--plan"])?;
+        let row = said.lines().find(|line| line.starts_with("0.1.0 ")).unwrap_or_default();
+        ensure!(row.matches(" MB").count() == 2, "{said}");
+        let ran = vm.try_run("os upgrade --check")?;
+        ensure!(ran.code == NOTHING_NEWER, "{ran:?}");
+        Ok(())
+    });
     publisher.publish(second, &["--notes", "works better", "--patches", "0"])?;
     promises.check("a machine that is pinned takes no other version", || {
         for (pin, said) in
@@ -359,8 +367,9 @@ fn a_version_that_is_not_well_is_left() -> Result<()> {
 #[test]
 fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
     let mut promises = Promises::new();
-    let mut site = Site::new("automatic", ("0.2.0", BETTER), "automatic = true\n")?;
-    let Site { publisher, second, vm, .. } = &mut site;
+    let settings = format!("automatic = true\n[update.lock]\nfleetlock = \"http://{WEB}/lock\"\n");
+    let mut site = Site::new("automatic", ("0.2.0", BETTER), &settings)?;
+    let Site { publisher, second, vm, web, .. } = &mut site;
     vm.boot()?;
     // The timer's next round is too far away for a test: this is what it starts.
     let round = |vm: &mut Vm| -> Result<String> {
@@ -403,11 +412,48 @@ fn a_machine_upgrades_by_itself_as_its_rules_say() -> Result<()> {
         ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0+3.efi"], "{:?}", entries(vm)?);
         Ok(())
     });
-    promises.check("once nobody is there it reboots into it by itself", || {
+    // A round while nobody is logged in over the network, and what it came to.
+    let round_alone = |vm: &mut Vm| -> Result<String> {
+        vm.ssh()?.disconnect();
+        let patience = vm.patience(60);
+        let serial = vm.serial()?;
+        serial.type_line("os start ashlar-upgrade; echo round is over | tr a-z A-Z")?;
+        serial.wait_for("ROUND IS OVER", patience)?;
+        vm.connect()?;
+        vm.run("os explain update")
+    };
+    promises.check("a program that must not be interrupted is waited for", || {
+        let inhibit = "systemd-inhibit --what=shutdown --who=backup --why='it runs' /bin/sleep 1000";
+        vm.run(&format!("systemd-run --unit=backup {inhibit}"))?;
+        eventually(vm.patience(20), || {
+            ensure!(vm.run("systemd-inhibit --list")?.contains("backup"));
+            Ok(())
+        })?;
+        let said = round_alone(vm)?;
+        ensure!(said.contains("closed  inhibitors: backup inhibits it: it runs"), "{said}");
+        vm.run("systemctl stop backup").map(drop)
+    });
+    promises.check("no two machines of a group reboot at once", || {
+        web.lock(true);
+        let said = round_alone(vm)?;
+        ensure!(said.contains("closed  lock: the server says 409 lock_held: another machine reboots"), "{said}");
+        web.lock(false);
+        Ok(())
+    });
+    promises.check("once nobody is there and the lock is free it reboots into it by itself", || {
+        web.asked();
         vm.ssh()?.disconnect();
         vm.serial()?.type_line("os start ashlar-upgrade")?;
         come_back(vm)?;
         is_committed(vm, "0.2.0")
+    });
+    promises.check("and gives the lock back", || {
+        ensure!(web.asked().last().is_some_and(|asked| asked == "/lock/v1/pre-reboot"));
+        round(vm)?;
+        ensure!(web.asked() == ["/lock/v1/steady-state"]);
+        round(vm)?;
+        ensure!(web.asked().is_empty());
+        Ok(())
     });
     promises.finish();
     site.vm.finish();

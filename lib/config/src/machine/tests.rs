@@ -44,6 +44,10 @@ fn everything() {
         bandwidth = "2M"
         well-for = "30s"
         well-within = "20min"
+        [update.lock]
+        etcd = ["http://192.0.2.9:2379", "http://192.0.2.10:2379"]
+        group = "web"
+        at-most = 2
         [[update.checks]]
         name = "web"
         http = "http://127.0.0.1:8080/healthz"
@@ -83,6 +87,13 @@ fn everything() {
     assert_eq!([of(&update.automatic), of(&update.delay), of(&update.reboot)], ["yes", "7d", "manual"]);
     assert_eq!([of(&update.proxy), of(&update.bandwidth)], ["http://192.0.2.3:3128", "2M"]);
     assert_eq!([of(&update.well_for), of(&update.well_within)], ["30s", "20min"]);
+    let lock = Lock {
+        fleetlock: None,
+        etcd: ["http://192.0.2.9:2379", "http://192.0.2.10:2379"].map(str::to_owned).to_vec(),
+        group: "web".into(),
+        at_most: 2,
+    };
+    assert_eq!(update.lock, Some(lock));
     let checks: Vec<_> = update.checks.into_iter().map(|check| (check.name.value, check.kind)).collect();
     let expect = [
         ("web", CheckKind::Http("http://127.0.0.1:8080/healthz".into())),
@@ -218,6 +229,10 @@ fn a_policy_that_does_not_read_is_known_as_damaged() {
         "proxy = \"x\"",
         "well-for = \"0\"",
         "well-within = \"infinity\"",
+        "[update.lock]",
+        "[update.lock]\netcd = \"http://a\"\nfleetlock = \"http://a\"",
+        "[update.lock]\nfleetlock = \"http://a\"\nat-most = 2",
+        "[update.lock]\netcd = \"a\"",
         "[[update.checks]]\nname = \"a\"",
         "[[update.checks]]\nname = \"a\"\nunit = \"a.service\"\ntcp = \"a:1\"",
         "[[update.checks]]\nname = \"a b\"\ntcp = \"a:1\"",

@@ -23,12 +23,14 @@ pub struct Update {
     pub delay: Option<Placed<String>>,
     /// When the machine may reboot into one by itself.
     pub windows: Vec<Placed<String>>,
-    /// Whether it may do so at all: `automatic` or `manual`.
+    /// Whether it may do so at all: `automatic`, `now` or `manual`.
     pub reboot: Option<Placed<String>>,
     /// Through which proxy the source is reached.
     pub proxy: Option<Placed<String>>,
     /// Bytes a second that are fetched at most.
     pub bandwidth: Option<Placed<String>>,
+    /// Whose leave is needed for a reboot by itself.
+    pub lock: Option<Lock>,
     /// What has to hold besides the image's own units before a new version stays.
     pub checks: Vec<Check>,
     /// For how long all of it has to be well.
@@ -37,6 +39,19 @@ pub struct Update {
     pub well_within: Option<Placed<String>>,
     /// Something of it does not read. What is left may be less than what its author holds back.
     pub is_damaged: bool,
+}
+
+/// A lock of a group of machines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lock {
+    /// `fleetlock = "http://192.0.2.9:3333"`: a FleetLock server.
+    pub fleetlock: Option<String>,
+    /// `etcd = ["http://192.0.2.9:2379"]`: an etcd.
+    pub etcd: Vec<String>,
+    /// `group = "web"`.
+    pub group: String,
+    /// `at-most = 2`: so many of them at once, with etcd.
+    pub at_most: u32,
 }
 
 /// Something that has to hold.
@@ -73,11 +88,15 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
         reboot: section.text(source, "reboot").filter(|text| source.holds(text, reboot)),
         proxy: section.text(source, "proxy").filter(|text| source.holds(text, address::web)),
         bandwidth: section.text(source, "bandwidth").filter(|text| source.holds(text, bandwidth)),
+        lock: None,
         checks: Vec::new(),
         well_for: section.text(source, "well-for").filter(|text| source.holds(text, span)),
         well_within: section.text(source, "well-within").filter(|text| source.holds(text, span)),
         is_damaged: false,
     };
+    if let Some(entry) = section.section(source, "lock") {
+        update.lock = lock(entry, source);
+    }
     for entry in section.sections(source, "checks") {
         if let Some(check) = check(entry, source) {
             match update.checks.iter().find(|other| other.name.value == check.name.value) {
@@ -89,6 +108,27 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
     section.finish(source);
     update.is_damaged = source.mistakes() > before;
     update
+}
+
+fn lock(mut entry: Section<'_>, source: &mut Source<'_>) -> Option<Lock> {
+    let before = source.mistakes();
+    let fleetlock = entry.text(source, "fleetlock").filter(|text| source.holds(text, address::web));
+    let etcd = entry.checked(source, "etcd", address::web);
+    let group = entry.text(source, "group").filter(|text| source.holds(text, name::channel));
+    let at_most = entry.number(source, "at-most", 1..=10_000);
+    if fleetlock.is_some() != etcd.is_empty() && source.mistakes() == before {
+        entry.complain(source, "has to say one of `fleetlock` and `etcd`");
+    }
+    if fleetlock.is_some() && at_most.is_some() {
+        entry.complain(source, "says `at-most`, which a FleetLock server decides for itself");
+    }
+    entry.finish(source);
+    (source.mistakes() == before).then(|| Lock {
+        fleetlock: fleetlock.map(|text| text.value),
+        etcd: etcd.into_iter().map(|text| text.value).collect(),
+        group: group.map_or_else(|| "default".to_owned(), |text| text.value),
+        at_most: at_most.unwrap_or(1),
+    })
 }
 
 fn check(mut entry: Section<'_>, source: &mut Source<'_>) -> Option<Check> {
@@ -145,8 +185,8 @@ fn switch(text: &str) -> Result<(), String> {
 }
 
 fn reboot(text: &str) -> Result<(), String> {
-    let known = matches!(text, "automatic" | "manual");
-    if known { Ok(()) } else { Err(format!("`reboot` is automatic or manual, not `{text}`")) }
+    let known = matches!(text, "automatic" | "now" | "manual");
+    if known { Ok(()) } else { Err(format!("`reboot` is automatic, now or manual, not `{text}`")) }
 }
 
 impl Update {
@@ -161,6 +201,7 @@ impl Update {
             reboot: other.reboot.or(self.reboot),
             proxy: other.proxy.or(self.proxy),
             bandwidth: other.bandwidth.or(self.bandwidth),
+            lock: other.lock.or(self.lock),
             checks: if other.checks.is_empty() { self.checks } else { other.checks },
             well_for: other.well_for.or(self.well_for),
             well_within: other.well_within.or(self.well_within),
