@@ -13,7 +13,6 @@ use crate::accounts::Accounts;
 use crate::cgroup;
 use crate::condition;
 use crate::core::job::{Job, JobResult, Kind};
-use crate::core::state::ActiveState;
 use crate::core::{Action, Role, UnitId};
 use crate::event::Event;
 use crate::log;
@@ -232,20 +231,13 @@ impl Machine {
         }
         match name.as_str() {
             builtin::GENERATORS if matches!(job.kind, Kind::Start | Kind::Restart) => self.generators_ended(),
-            // It may have written unit files, too; whether it was content does not matter.
-            builtin::PROVISION if job.kind == Kind::Start && self.has_state() => self.open_unit_files(),
+            builtin::PROVISION if job.kind == Kind::Start => self.take_provisions_files(),
             _ => {}
         }
         let told = self.job_message(job);
         self.answer_job(job, result);
         self.trial_job_ended(&name, result);
         self.tell(message::Event::JobRemoved(told, result.name().to_owned()));
-    }
-
-    /// Whether the state partition is there.
-    fn has_state(&self) -> bool {
-        let state = self.core.graph.find(builtin::STATE);
-        state.is_some_and(|unit| self.core.active(unit) == ActiveState::Active)
     }
 
     /// A job ended well: one line for the journal, and what our own programs' work means for PID 1.
@@ -258,7 +250,7 @@ impl Machine {
         };
         self.log.say(log::INFO, Some(name), text);
         let follow = match (job.kind, name) {
-            (Kind::Start, builtin::STATE) => identity::settle(),
+            (Kind::Start, builtin::STATE) => identity::settle().map(|()| self.open_unit_files()),
             (Kind::Start, builtin::PROVISION) => {
                 identity::set_host_name().and_then(|()| sequence::apply_sysctl(Path::new(SYSCTL)))
             }

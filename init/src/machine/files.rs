@@ -35,7 +35,7 @@ pub struct Files {
 }
 
 impl Machine {
-    /// The state partition is there, and provision has written what it writes: unit files count from now on.
+    /// The state partition is there: what an administrator wrote counts from now on.
     pub(super) fn open_unit_files(&mut self) {
         if self.files.ready {
             return;
@@ -63,6 +63,15 @@ impl Machine {
         let target = self.default_target();
         if let Err(refusal) = self.core.enqueue(&target, JobKind::Start, JobMode::Replace) {
             self.log.say(log::ERROR, None, &format!("cannot boot into {target}: {refusal}"));
+        }
+    }
+
+    /// Provision is through: what it wrote for this boot is read, too. The administrator's files do not wait for it, so that
+    /// what is disabled is not started first.
+    pub(super) fn take_provisions_files(&mut self) {
+        let wrote = fs::read_dir(unit_files::RUNTIME).is_ok_and(|mut entries| entries.next().is_some());
+        if self.files.ready && wrote {
+            self.begin_with_files();
         }
     }
 
