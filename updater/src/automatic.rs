@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::boot::{self, Boot};
 use crate::error::Error;
 use crate::install;
+use crate::lock::{Lock, Taken};
 use crate::policy::{self, Inhibitor, gate};
 use crate::record::{self, FOLDER, Record, replace};
 use crate::settings::Settings;
@@ -179,8 +180,7 @@ impl Round {
         }
         // It comes last: whoever has it keeps others waiting.
         let Some(lock) = &settings.lock else { return self.ask(gate("lock", true, "none is asked for")) };
-        let taken = remember_lock(true).and_then(|()| lock.take(&machine_id()));
-        self.ask(policy::lock(taken))
+        self.ask(policy::lock(take_lock(lock)))
     }
 }
 
@@ -196,7 +196,16 @@ fn give_back(settings: &Settings) -> Result<(), Error> {
     }
 }
 
-/// Written down before it is asked for: an answer may never come.
+/// It is written down before it is asked for: an answer may never come.
+fn take_lock(lock: &Lock) -> Result<Taken, Error> {
+    remember_lock(true)?;
+    let taken = lock.take(&machine_id())?;
+    if taken != Taken::Yes {
+        remember_lock(false)?;
+    }
+    Ok(taken)
+}
+
 fn remember_lock(locked: bool) -> Result<(), Error> {
     let mut record = Record::open(Path::new(FOLDER))?;
     record.state.locked = locked;
