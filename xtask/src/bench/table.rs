@@ -101,8 +101,8 @@ Starting the thousandth unit costs more than the first because PID 1 is copied f
 services have left with it: journald leaves one for every running service that it listens to. The same thousand units with
 `output = \"null\"` cost the same from the first to the last.
 
-An update makes a digest of each block twice, as it is copied and as it is read back from the disk; under emulation the
-processor has no instructions for that.
+An update makes a digest of each block as it is read back from the disk; under emulation the processor has no
+instructions for that.
 
 Not measured yet: Debian with the same daemons as built by mkosi, in the same run, and so the budgets that are held against
 it (user space, memory in use, CPU time of a build); the root without engine and kernel modules; the build against the sum
