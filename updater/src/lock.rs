@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::error::Error;
+use crate::source::told;
 
 /// Longest answer.
 const LIMIT: u64 = 1 << 20;
@@ -86,7 +87,7 @@ impl Lock {
         let url = format!("{}/v1/{what}", base.trim_end_matches('/'));
         let body = json!({ "client_params": { "id": id, "group": self.group } }).to_string();
         let headers = [("fleet-lock-protocol", "true"), ("content-type", "application/json")];
-        let (status, answer) = client().post(&url, &headers, body.as_bytes(), LIMIT).map_err(told)?;
+        let (status, answer) = client().post(&url, &headers, body.as_bytes(), LIMIT).map_err(|error| told(&error))?;
         if (200..300).contains(&status) {
             return Ok(Taken::Yes);
         }
@@ -133,7 +134,8 @@ struct Etcd<'a> {
 impl Etcd<'_> {
     fn call(&self, what: &str, body: &Value) -> Result<Value, Error> {
         let url = format!("{}/v3/kv/{what}", self.base);
-        let (status, answer) = client().post(&url, &[], body.to_string().as_bytes(), LIMIT).map_err(told)?;
+        let (status, answer) =
+            client().post(&url, &[], body.to_string().as_bytes(), LIMIT).map_err(|error| told(&error))?;
         let strange = || Error::Source(format!("{url} answers {status} {}", String::from_utf8_lossy(&answer)));
         if status == 200 { serde_json::from_slice(&answer).map_err(|_| strange()) } else { Err(strange()) }
     }
@@ -174,10 +176,6 @@ fn id(machine: &str) -> String {
 
 fn client() -> Client {
     Client::new(Policy::default())
-}
-
-fn told(error: ashlar_fetch::Error) -> Error {
-    Error::Source(format!("{error}: {}", error.cause))
 }
 
 #[cfg(test)]

@@ -81,7 +81,8 @@ impl Source for Http {
     }
 }
 
-fn told(error: &ashlar_fetch::Error) -> Error {
+/// With its cause.
+pub(crate) fn told(error: &ashlar_fetch::Error) -> Error {
     Error::Source(format!("{error}: {}", error.cause))
 }
 
