@@ -3,7 +3,7 @@
 //!
 //! [`assemble`] is the list of steps. Everything is written under a temporary name and gets its own at the end; a
 //! build that fails leaves what was there before. Not here: how the root came to be (`mkfs.erofs` in a sandbox), other
-//! disk formats, and signing.
+//! disk formats, and keys.
 
 pub mod disk;
 pub mod error;
@@ -28,6 +28,7 @@ pub use error::Error;
 pub use release::Release;
 
 use crate::debian::{Arch, Date};
+use crate::secure_boot::Signer;
 use output::Pending;
 use release::Piece;
 
@@ -58,6 +59,8 @@ pub struct Inputs<'a> {
     pub loader: &'a [u8],
     /// systemd-stub.
     pub stub: &'a [u8],
+    /// Signs both, for Secure Boot.
+    pub signer: Option<&'a Signer>,
     /// Salt of the hash tree: one for all releases, so that equal blocks have equal digests.
     pub salt: [u8; 32],
     /// Sizes of the partitions.
@@ -77,14 +80,14 @@ pub fn assemble(inputs: &Inputs<'_>) -> Result<Release, Error> {
     let root = File::open(inputs.root).map_err(|e| Error::file(inputs.root, e))?;
     let (tree, root_piece) = inputs.measure()?;
     inputs.sizes.check(root_piece.size, tree.bytes.len() as u64)?;
-    let uki = inputs.uki(tree.root)?;
-    let volume = esp::volume(inputs, &uki, tree.root)?;
+    let programs = esp::Programs::of(inputs, inputs.uki(tree.root)?)?;
+    let volume = esp::volume(inputs, &programs, tree.root)?;
 
     let disk = Pending::create(inputs.output, "disk.raw")?;
     disk::write(disk.file(), disk.path(), inputs, &root, &tree, &volume)?;
     let verity = Pending::with(inputs.output, "root.verity", &tree.bytes)?;
-    let image = Pending::with(inputs.output, "ashlar.efi", &uki)?;
-    let release = Release::of(inputs, &tree, root_piece, &uki);
+    let image = Pending::with(inputs.output, "ashlar.efi", &programs.uki)?;
+    let release = Release::of(inputs, &tree, root_piece, &programs.uki);
     let description = Pending::with(inputs.output, "release.json", release.to_json().as_bytes())?;
     [disk, verity, image, description].into_iter().try_for_each(Pending::keep)?;
     Ok(release)
@@ -152,4 +155,4 @@ impl Inputs<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

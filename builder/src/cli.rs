@@ -123,6 +123,22 @@ pub enum KeysCommand {
         /// Whose key: root, timestamp, snapshot or targets.
         role: RoleName,
     },
+    /// Make the keys of Secure Boot (PK, KEK and db), and what a firmware takes them from. With ASHLAR_KEY_PASSPHRASE set
+    /// they are encrypted.
+    SecureBoot(SecureBootArgs),
+}
+
+/// `ashlar keys secure-boot`
+#[derive(Debug, Args)]
+pub struct SecureBootArgs {
+    /// The folder; keep it away from machines that serve.
+    pub folder: PathBuf,
+    /// Whose they are: stands in the certificates, and in the menus of firmware.
+    #[arg(long, default_value = "Ashlar")]
+    pub name: String,
+    /// A certificate, PEM or DER, whose programs start as well: that of the maker of a card with an option ROM, say.
+    #[arg(long, value_name = "FILE")]
+    pub trust: Vec<PathBuf>,
 }
 
 /// Where releases are published, and by whom.

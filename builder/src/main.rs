@@ -20,6 +20,7 @@ mod recipe;
 mod root;
 mod sandbox;
 mod sbom;
+mod secure_boot;
 mod sources;
 mod steps;
 mod system;

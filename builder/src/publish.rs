@@ -31,7 +31,9 @@ use serde_json::{Value, json};
 use crate::assemble::Release;
 use crate::assemble::release::Piece;
 use crate::cli::{KeysCommand, PublishArgs, ShopArgs, WithdrawArgs};
+use crate::secure_boot;
 use keyring::Keyring;
+pub use keyring::passphrase;
 use shop::Shop;
 
 /// The target that carries what is said about a release.
@@ -52,6 +54,11 @@ pub fn keys(command: &KeysCommand) -> anyhow::Result<()> {
         KeysCommand::Rotate { folder, role } => {
             let root = Keyring::open(folder)?.rotate(*role)?;
             println!("{}: the next root; `ashlar publish` puts it out", root.display());
+        }
+        KeysCommand::SecureBoot(args) => {
+            secure_boot::make(&args.folder, &args.name, &args.trust)?;
+            let folder = args.folder.display().to_string();
+            println!("{folder}: PK, KEK and db, for images: [secure-boot] keys = {folder:?}");
         }
     }
     Ok(())

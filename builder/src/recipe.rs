@@ -20,6 +20,7 @@ use crate::packs::Packs;
 use crate::programs::{self, BOOT, Programs};
 use crate::root;
 use crate::sbom;
+use crate::secure_boot::Signer;
 use crate::sources::Sources;
 use crate::steps::{self, Key, Steps};
 use crate::system;
@@ -47,6 +48,7 @@ struct Context {
     tools_lock: Lock,
     programs: Programs,
     os_release: String,
+    signer: Option<Signer>,
     ourselves: Digest,
     sandbox: bool,
     cache: PathBuf,
@@ -65,7 +67,9 @@ pub fn build(args: &BuildArgs) -> anyhow::Result<()> {
         .clone()
         .unwrap_or_else(|| Path::new("target/images").join(format!("{}-{}", context.sources.image.name, context.arch)));
     let output = Output::open(&folder)?;
-    let key = context.key().with("boot", &context.programs[BOOT]).with("quick", &[args.quick.into()]);
+    let signer = context.signer.as_ref().map(Signer::fingerprint).unwrap_or_default();
+    let key = context.key().with("boot", &context.programs[BOOT]).with("signer", &signer);
+    let key = key.with("quick", &[args.quick.into()]);
     if output.is_made_of(key.digest()) {
         println!("{}: up to date", folder.display());
         return Ok(());
@@ -100,6 +104,8 @@ impl Context {
         let tools_lock = locking::tools_lock(&sources)?;
         let programs = args.programs.clone().map_or_else(|| programs::default_folder(arch), Ok)?;
         let programs = programs::load(&programs, arch)?;
+        let enroll = sources.image.enroll;
+        let signer = sources.image.secure_boot.as_ref().map(|folder| Signer::open(folder, enroll)).transpose()?;
         let os_release = system::os_release(&sources.image.name, &sources.image.version, &lock.suite);
         Ok(Self {
             arch,
@@ -108,6 +114,7 @@ impl Context {
             tools_lock,
             programs,
             os_release,
+            signer,
             ourselves: steps::ourselves()?,
             sandbox: !args.no_sandbox,
             cache: args.image.cache()?,
@@ -204,6 +211,7 @@ impl Context {
             initramfs: &initramfs,
             loader: &loader,
             stub: &stub,
+            signer: self.signer.as_ref(),
             salt: SALT,
             sizes: Sizes { esp: disk.esp_size.0, slot: disk.slot_size.0 },
             esp_files: &[],

@@ -29,6 +29,12 @@ const X86_64: [(&str, &str); 4] = [
     ("/usr/share/edk2/ovmf/OVMF_CODE.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
     ("/usr/share/edk2/x64/OVMF_CODE.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
 ];
+/// The same with Secure Boot, and no keys yet.
+const X86_64_SECURE: [(&str, &str); 3] = [
+    ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.fd"),
+    ("/usr/share/edk2/ovmf/OVMF_CODE.secboot.fd", "/usr/share/edk2/ovmf/OVMF_VARS.fd"),
+    ("/usr/share/edk2/x64/OVMF_CODE.secboot.4m.fd", "/usr/share/edk2/x64/OVMF_VARS.4m.fd"),
+];
 const AARCH64: [(&str, &str); 3] = [
     ("/usr/share/AAVMF/AAVMF_CODE.fd", "/usr/share/AAVMF/AAVMF_VARS.fd"),
     ("/usr/share/edk2/aarch64/QEMU_EFI-pflash.raw", "/usr/share/edk2/aarch64/vars-template-pflash.raw"),
@@ -84,20 +90,28 @@ impl Arch {
         }
     }
 
-    const fn firmware_places(self) -> &'static [(&'static str, &'static str)] {
+    /// UEFI of this machine's packages.
+    pub fn firmware(self) -> Option<Firmware> {
         match self {
-            Self::X86_64 => &X86_64,
-            Self::Aarch64 => &AARCH64,
+            Self::X86_64 => installed(&X86_64),
+            Self::Aarch64 => installed(&AARCH64),
         }
     }
 
-    /// UEFI of this machine's packages.
-    pub fn firmware(self) -> Option<Firmware> {
-        let exists = |path: &str| path.is_empty() || Path::new(path).exists();
-        let (code, variables) = self.firmware_places().iter().find(|(code, vars)| exists(code) && exists(vars))?;
-        let variables = (!variables.is_empty()).then(|| PathBuf::from(variables));
-        Some(Firmware { code: PathBuf::from(code), variables })
+    /// UEFI that has Secure Boot.
+    pub fn secure_firmware(self) -> Option<Firmware> {
+        match self {
+            Self::X86_64 => installed(&X86_64_SECURE),
+            Self::Aarch64 => None,
+        }
     }
+}
+
+fn installed(places: &[(&str, &str)]) -> Option<Firmware> {
+    let exists = |path: &str| path.is_empty() || Path::new(path).exists();
+    let (code, variables) = places.iter().find(|(code, vars)| exists(code) && exists(vars))?;
+    let variables = (!variables.is_empty()).then(|| PathBuf::from(variables));
+    Some(Firmware { code: PathBuf::from(code), variables })
 }
 
 impl fmt::Display for Arch {

@@ -40,6 +40,13 @@ impl Publisher {
         format!("[update]\nroot = {:?}\n", self.path("keys/1.root.json"))
     }
 
+    /// Keys of Secure Boot, and what an image's file says to be signed with them.
+    pub fn secure_boot(&self) -> Result<String> {
+        let folder = self.path("secure-boot");
+        self.ashlar(&["keys", "secure-boot", &folder])?;
+        Ok(format!("[secure-boot]\nkeys = {folder:?}\n"))
+    }
+
     /// `ashlar publish`; `more` are further arguments. Returns what it says.
     pub fn publish(&self, image: &Derived, more: &[&str]) -> Result<String> {
         let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));

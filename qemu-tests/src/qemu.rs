@@ -87,6 +87,8 @@ pub struct Launch {
     pub no_reboot: bool,
     /// What the guest's clock shows at the start, such as `2020-01-01T00:00:00`; this host's time if absent.
     pub clock: Option<String>,
+    /// Firmware that checks what it starts, once somebody has given it keys.
+    pub secure_boot: bool,
     /// Kernel, initramfs and command line to start without firmware.
     pub direct: Option<(PathBuf, PathBuf, String)>,
     /// QEMU's remaining arguments.
@@ -112,6 +114,7 @@ impl Launch {
             console: Console::Pipe,
             no_reboot: false,
             clock: None,
+            secure_boot: false,
             direct: None,
             extra: Vec::new(),
         }
@@ -160,6 +163,7 @@ impl Launch {
         let accelerator = self.accelerator.name();
         let (machine, emulated) = match self.arch {
             // An AMD, for which the kernel isolates no page tables: that is dear where it is emulated.
+            Arch::X86_64 if self.secure_boot => ("q35,smm=on", "qemu64"),
             Arch::X86_64 => ("q35,smm=off", "qemu64"),
             Arch::Aarch64 => ("virt,gic-version=3", "cortex-a57"),
         };
@@ -169,7 +173,8 @@ impl Launch {
 
     fn firmware(&self, folder: &Path) -> Result<Vec<String>> {
         let missing = || anyhow!("no UEFI for {} here: `cargo xtask setup` installs it", self.arch);
-        let firmware = self.arch.firmware().ok_or_else(missing)?;
+        let firmware = if self.secure_boot { self.arch.secure_firmware() } else { self.arch.firmware() };
+        let firmware = firmware.ok_or_else(missing)?;
         let Some(template) = firmware.variables else {
             return Ok(vec!["-bios".into(), firmware.code.display().to_string()]);
         };
@@ -181,7 +186,12 @@ impl Launch {
             format!("if=pflash,format=raw,unit={unit},file={}{options}", path.display())
         };
         let (code, variables) = (flash(0, &firmware.code, ",readonly=on"), flash(1, &variables, ""));
-        Ok(vec!["-drive".into(), code, "-drive".into(), variables])
+        let mut arguments = vec!["-drive".into(), code, "-drive".into(), variables];
+        if self.secure_boot {
+            // Only the firmware's own code, in system management mode, writes its variables.
+            arguments.extend(["-global", "driver=cfi.pflash01,property=secure,value=on"].map(str::to_owned));
+        }
+        Ok(arguments)
     }
 }
 

@@ -142,16 +142,16 @@ impl Esp {
         Ok(())
     }
 
-    /// Fills a UKI under a name that the boot loader does not see, has the medium keep it, reads it back, and only then
-    /// gives it its name.
-    pub fn install(
+    /// Fills a UKI under a name that the boot loader does not see, has the medium keep it, and reads it back: that is what
+    /// is returned. [`Self::switch_to`] comes next.
+    pub fn write(
         &self,
         fill: Fill<'_>,
         piece: &Piece,
         entry: &BootEntry,
         root: RootHash,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<(), Error> {
+    ) -> Result<Vec<u8>, Error> {
         if piece.size > LIMIT {
             return Err(Error::Trust(format!("the UKI would have {} bytes", piece.size)));
         }
@@ -168,6 +168,11 @@ impl Esp {
         drop(file);
         let content = read_back(&fresh, piece.size)?;
         check(&content, piece, &entry.version, root)?;
+        Ok(content)
+    }
+
+    /// Gives the UKI that was written its name: from here on the boot loader sees it.
+    pub fn switch_to(&self, entry: &BootEntry) -> Result<(), Error> {
         self.take_name(NEW, entry)
     }
 

@@ -18,6 +18,7 @@ use crate::boot::{self, ARCH, Boot, Image};
 use crate::device::{BLOCK, Buffer, Device};
 use crate::error::{Error, at};
 use crate::esp::Esp;
+use crate::firmware::Firmware;
 use crate::offer::{Offer, Wish, choose, offers};
 use crate::patch::Patch;
 use crate::record::{FOLDER, Record};
@@ -233,7 +234,11 @@ fn bring(
         return Ok(Outcome::Downloaded(plan));
     }
     let mut written = |done, total| progress(Stage::Switch, done, total);
-    uki.take(&mut |fill| esp.install(fill, &offer.uki, &entry, offer.root_hash, &mut written))?;
+    let program = uki.take(&mut |fill| esp.write(fill, &offer.uki, &entry, offer.root_hash, &mut written))?;
+    if let Some(firmware) = Firmware::read()? {
+        firmware.would_start(&program)?;
+    }
+    esp.switch_to(&entry)?;
     Ok(Outcome::Switched(plan))
 }
 

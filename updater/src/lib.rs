@@ -19,6 +19,7 @@ pub mod commit;
 pub mod device;
 pub mod error;
 pub mod esp;
+pub mod firmware;
 pub mod install;
 pub mod lock;
 pub mod offer;

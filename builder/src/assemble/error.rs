@@ -40,6 +40,14 @@ pub enum Error {
         /// What is wrong with it.
         source: pe::Error,
     },
+    /// Boot loader or kernel cannot be signed.
+    #[error("sign the {what}")]
+    Sign {
+        /// Which.
+        what: &'static str,
+        /// Why not.
+        source: pe::Error,
+    },
     /// Kernel, stub or loader of another architecture.
     #[error("use the {what}: it is not for {arch}")]
     Machine {

@@ -17,7 +17,25 @@ const FOR_UPGRADE: usize = 1 + 3 + 3;
 /// What the boot loader's counting puts into the name of an entry that is on trial.
 const COUNTER: usize = "+3-0".len();
 /// No menu, and no command line that somebody at the console could change.
-const LOADER_CONF: &[u8] = b"timeout 0\neditor no\n";
+const LOADER_CONF: &str = "timeout 0\neditor no\n";
+
+/// What firmware starts, signed if the image is to be, and the loader's settings.
+pub(super) struct Programs {
+    pub loader: Vec<u8>,
+    pub uki: Vec<u8>,
+    pub settings: String,
+}
+
+impl Programs {
+    pub(super) fn of(inputs: &Inputs<'_>, uki: Vec<u8>) -> Result<Self, Error> {
+        let Some(signer) = inputs.signer else {
+            return Ok(Self { loader: inputs.loader.to_vec(), uki, settings: LOADER_CONF.to_owned() });
+        };
+        let sign = |what, bytes| signer.sign(bytes).map_err(|source| Error::Sign { what, source });
+        let settings = format!("{LOADER_CONF}secure-boot-enroll {}\n", signer.enroll().word());
+        Ok(Self { loader: sign("boot loader", inputs.loader)?, uki: sign("unified kernel image", &uki)?, settings })
+    }
+}
 
 /// The file name of a version's boot entry that is not on trial.
 pub fn entry_name(version: &str) -> String {
@@ -46,17 +64,21 @@ pub fn check_version(version: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// A name cannot be used, or two unified kernel images do not fit.
-pub(super) fn volume<'a>(inputs: &Inputs<'a>, uki: &'a [u8], root: RootHash) -> Result<fat::Image<'a>, Error> {
+pub(super) fn volume<'a>(inputs: &Inputs<'a>, programs: &'a Programs, root: RootHash) -> Result<fat::Image<'a>, Error> {
+    let Programs { loader, uki, .. } = programs;
     let [removable, installed] = match inputs.arch {
         Arch::X86_64 => ["EFI/BOOT/BOOTX64.EFI", "EFI/systemd/systemd-bootx64.efi"],
         Arch::Aarch64 => ["EFI/BOOT/BOOTAA64.EFI", "EFI/systemd/systemd-bootaa64.efi"],
     };
     let mut tree = fat::Directory::default();
-    tree.add(removable, inputs.loader)?;
-    tree.add(installed, inputs.loader)?;
+    tree.add(removable, loader)?;
+    tree.add(installed, loader)?;
     tree.add(&format!("{ENTRIES}/{}", entry_name(inputs.version)), uki)?;
-    tree.add("loader/loader.conf", LOADER_CONF)?;
+    tree.add("loader/loader.conf", programs.settings.as_bytes())?;
     tree.folder("ashlar")?;
+    for (path, content) in inputs.signer.iter().flat_map(|signer| signer.variables()) {
+        tree.add(path, content)?;
+    }
     for (path, content) in inputs.esp_files {
         tree.add(path, content)?;
     }
@@ -66,7 +88,7 @@ pub(super) fn volume<'a>(inputs: &Inputs<'a>, uki: &'a [u8], root: RootHash) -> 
     }
     let others: usize = inputs.esp_files.iter().map(|(_, content)| content.len()).sum();
     // An upgrade puts a second image beside this one, and a little is lost to clusters and tables.
-    let needs = 2 * (uki.len() + inputs.loader.len()) as u64 + others as u64 + (4 << 20);
+    let needs = 2 * (uki.len() + loader.len()) as u64 + others as u64 + (4 << 20);
     let has = inputs.sizes.esp;
     if needs > has {
         return Err(Error::TooLarge { what: "the boot loader and two kernel images", partition: "ESP", needs, has });

@@ -11,7 +11,7 @@ use crate::inspect;
 const MIB: u64 = 1 << 20;
 
 /// A PE file with nothing in it but headers and a section, and room for more.
-fn program(machine: u16) -> Vec<u8> {
+pub(crate) fn program(machine: u16) -> Vec<u8> {
     let mut bytes = vec![0; 0x800];
     let mut put = |at: usize, field: &[u8]| bytes[at..at + field.len()].copy_from_slice(field);
     put(0, b"MZ");
@@ -21,7 +21,7 @@ fn program(machine: u16) -> Vec<u8> {
     put(70, &[1]);
     put(84, &[240]);
     put(88, &[0x0b, 0x02]);
-    for (at, value) in [(32, 0x1000u32), (36, 0x200), (60, 0x600)] {
+    for (at, value) in [(32, 0x1000u32), (36, 0x200), (60, 0x600), (108, 16)] {
         put(88 + at, &value.to_le_bytes());
     }
     for (at, value) in [(8, 0x100u32), (12, 0x1000), (16, 0x200), (20, 0x600)] {
@@ -59,6 +59,7 @@ impl Fixture {
             initramfs: &[9; 5000],
             loader: &self.program,
             stub: &self.program,
+            signer: None,
             salt: [5; 32],
             sizes: Sizes { esp: 260 * MIB, slot: 64 * MIB },
             esp_files: &[("ashlar/machine.toml", b"hostname = \"web-1\"\n")],

@@ -156,7 +156,8 @@ fn write_root(folder: &Path, root: &Root, signers: &[&SigningKey]) -> anyhow::Re
     Ok(path)
 }
 
-fn passphrase() -> Option<String> {
+/// What private keys are encrypted with, if with anything.
+pub fn passphrase() -> Option<String> {
     std::env::var(PASSPHRASE).ok().filter(|text| !text.is_empty())
 }
 

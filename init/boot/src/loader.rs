@@ -12,7 +12,7 @@ const DEVICE: &str = "LoaderDevicePartUUID-4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 const ATTRIBUTES: usize = 4;
 
 /// The partition's GUID, if the firmware is UEFI and the loader said it. Nothing depends on variables: a store that
-/// cannot be read is none.
+/// cannot be read is none. It stays mounted, for those who ask whether Secure Boot is on.
 pub fn partition() -> Option<Uuid> {
     let folder = Path::new(VARIABLES);
     if !folder.exists() {
@@ -20,9 +20,7 @@ pub fn partition() -> Option<Uuid> {
     }
     let flags = fsys::READ_ONLY | fsys::NO_SUID | fsys::NO_DEVICES | fsys::NO_EXEC;
     fsys::mount("efivarfs", folder, "efivarfs", flags, "").ok()?;
-    let value = fs::read(folder.join(DEVICE));
-    let _ = fsys::unmount(folder, true);
-    parse(&value.ok()?)
+    parse(&fs::read(folder.join(DEVICE)).ok()?)
 }
 
 /// UTF-16 in little-endian order, with a zero at the end.

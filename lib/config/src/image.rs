@@ -44,6 +44,38 @@ pub struct Image {
     /// it holds does.
     #[serde(skip)]
     pub update_root: Option<Named>,
+    /// Folder of the keys that sign boot loader and kernel. Of the machine that builds, so it does not ship: their public
+    /// halves do.
+    #[serde(skip)]
+    pub secure_boot: Option<Named>,
+    /// Which machines take those keys by themselves.
+    #[serde(skip)]
+    pub enroll: Enroll,
+}
+
+/// Which machines take the image's keys into their firmware at the first boot, if it has none yet: `secure-boot-enroll` of
+/// loader.conf(5).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Enroll {
+    /// None: somebody chooses them in the boot menu or in the firmware's own.
+    Manual,
+    /// Virtual ones, which no wrong key can brick.
+    #[default]
+    IfSafe,
+    /// All. A machine whose firmware runs option ROMs of others has to trust those, too.
+    Force,
+}
+
+impl Enroll {
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::IfSafe => "if-safe",
+            Self::Force => "force",
+        }
+    }
 }
 
 /// A name and where it was written, for errors: only the name ships.

@@ -13,12 +13,16 @@ pub mod cpio;
 mod crc32;
 #[cfg(feature = "tuf")]
 pub mod date;
+#[cfg(feature = "secure-boot")]
+pub mod efi;
 pub mod erofs;
 pub mod fat;
 mod field;
 pub mod gpt;
 pub mod patch;
 pub mod pe;
+#[cfg(feature = "secure-boot")]
+pub mod signed_data;
 #[cfg(feature = "tuf")]
 pub mod tuf;
 pub mod uuid;

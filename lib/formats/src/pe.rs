@@ -2,8 +2,10 @@
 //! line as further sections (UAPI Group specification "Unified Kernel Image"). One file, signed as one.
 //!
 //! Sections are added the way systemd's ukify does it: behind the last one in memory and in the file, each
-//! aligned, no byte of the stub's own moved; an image is equal to ukify's, byte for byte. Signing is sbsign's, the stub is the suite's.
+//! aligned, no byte of the stub's own moved; an image is equal to ukify's, byte for byte. The stub is the suite's.
 
+#[cfg(feature = "secure-boot")]
+pub mod authenticode;
 mod sbat;
 
 use crate::field::{put, text, u16, u32};
@@ -68,6 +70,14 @@ pub enum Error {
     /// The image would be larger than the format allows.
     #[error("add section {0} to the boot stub: the image would be larger than 4 GiB")]
     TooLarge(&'static str),
+    /// It has no signature at all.
+    #[cfg(feature = "secure-boot")]
+    #[error("it is not signed")]
+    Unsigned,
+    /// It has one that does not count.
+    #[cfg(feature = "secure-boot")]
+    #[error(transparent)]
+    Signature(#[from] crate::signed_data::Error),
 }
 
 /// A PE file, its headers checked.

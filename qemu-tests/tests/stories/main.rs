@@ -16,6 +16,7 @@ mod network;
 mod powercut;
 mod root;
 mod runtime;
+mod secure_boot;
 mod services;
 mod small;
 mod systemd;

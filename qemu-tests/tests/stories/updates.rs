@@ -17,7 +17,7 @@ use ashlar_qemu_tests::{fixture, tool};
 
 const HELD: i32 = 8;
 const NO_SOURCE: i32 = 9;
-const UNTRUSTED: i32 = 10;
+pub const UNTRUSTED: i32 = 10;
 const NOTHING_NEWER: i32 = 7;
 /// EROFS, "On-disk format": the superblock follows 1 KiB of nothing.
 const EROFS_SUPERBLOCK: u64 = 1024;
@@ -52,7 +52,7 @@ unit = "works.service"
 name = "own"
 command = ["/usr/bin/test", "-e", "/etc/os-release"]
 "#;
-const BAD: Unit<'static> = (
+pub const BAD: Unit<'static> = (
     "works",
     "description = \"Does not work\"\npackages = [\"coreutils\"]\ntype = \"oneshot\"\ncommand = [\"/usr/bin/false\"]\n",
 );
@@ -102,7 +102,8 @@ pub fn reboot(vm: &mut Vm) -> Result<()> {
     come_back(vm)
 }
 
-fn come_back(vm: &mut Vm) -> Result<()> {
+/// Waits until it has reset itself and is there again.
+pub fn come_back(vm: &mut Vm) -> Result<()> {
     vm.wait_reset()?;
     vm.wait_ready()?;
     vm.connect()

@@ -3,7 +3,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::ArchKernel;
+use super::{ArchKernel, Enroll};
 use crate::Error;
 use crate::quantity::Size;
 
@@ -37,6 +37,8 @@ pub struct ImageFile {
     pub disk: DiskFile,
     /// Updates.
     pub update: UpdateFile,
+    /// Secure Boot.
+    pub secure_boot: SecureBootFile,
 }
 
 /// `[kernel]`
@@ -73,6 +75,16 @@ pub struct UpdateFile {
     /// The publisher's first root, `1.root.json` of `ashlar keys new`, relative to this file's folder; without one the
     /// image takes no updates.
     pub root: Option<Spanned<String>>,
+}
+
+/// `[secure-boot]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct SecureBootFile {
+    /// Folder of `ashlar keys secure-boot`, relative to this file's; without one nothing is signed.
+    pub keys: Option<Spanned<String>>,
+    /// Which machines take the keys by themselves; `if-safe` if no file says.
+    pub enroll: Option<Enroll>,
 }
 
 impl ImageFile {

@@ -3,7 +3,7 @@
 use toml::Spanned;
 
 use super::file::ImageFile;
-use super::{ArchKernel, Disk, Image, Kernel, Named};
+use super::{ArchKernel, Disk, Enroll, Image, Kernel, Named};
 use crate::Error;
 use crate::error::line_of;
 use crate::quantity::Size;
@@ -38,6 +38,8 @@ struct Gathered {
     esp_size: Option<Size>,
     slot_size: Option<Size>,
     update_root: Option<Named>,
+    secure_boot: Option<Named>,
+    enroll: Option<Enroll>,
     /// Files that are in already: two that inherit from a third do not repeat it.
     seen: Vec<String>,
 }
@@ -96,8 +98,10 @@ impl Gathered {
         append(&mut self.kernel.aarch64, written.kernel.aarch64);
         self.esp_size = written.disk.esp_size.or(self.esp_size);
         self.slot_size = written.disk.slot_size.or(self.slot_size);
-        let root = written.update.root.map(named).map(|root| Named { name: beside(file, &root.name), ..root });
-        self.update_root = root.or(self.update_root.take());
+        let path = |value: Spanned<String>| Named { name: beside(file, value.get_ref()), ..named(value) };
+        self.update_root = written.update.root.map(path).or(self.update_root.take());
+        self.secure_boot = written.secure_boot.keys.map(path).or(self.secure_boot.take());
+        self.enroll = written.secure_boot.enroll.or(self.enroll);
     }
 
     fn finish(mut self, file: &str) -> Result<Image, Error> {
@@ -136,6 +140,8 @@ impl Gathered {
             kernel: self.kernel,
             disk: Disk { esp_size, slot_size },
             update_root: self.update_root,
+            secure_boot: self.secure_boot,
+            enroll: self.enroll.unwrap_or_default(),
         })
     }
 }
