@@ -27,12 +27,18 @@ pub fn main(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
 }
 
 fn render(switched: &Switched) -> String {
-    let Switched { version, from, trial } = switched;
+    let Switched { version, from, trial, state } = switched;
     if version == from {
         return format!("the new version is taken back before it was tried: Ashlar {version} stays\n");
     }
     let trial = if *trial { format!(", and goes back to {from} unless all is well") } else { String::new() };
-    format!("the next boot starts Ashlar {version} (`os reboot`){trial}\n")
+    let state = state.iter().map(|name| {
+        format!(
+            "/var/lib/{name} will be what {version} left: what was written since goes to \
+             /var/lib/ashlar/versions/kept/{from}/{name}\n"
+        )
+    });
+    format!("the next boot starts Ashlar {version} (`os reboot`){trial}\n{}", state.collect::<String>())
 }
 
 #[cfg(test)]
@@ -42,11 +48,16 @@ mod tests {
     #[test]
     fn rows() {
         let check = |version: &str, trial, expect: &str| {
-            let switched = Switched { version: version.into(), from: "2".into(), trial };
+            let switched = Switched { version: version.into(), from: "2".into(), trial, state: Vec::new() };
             assert_eq!(render(&switched), expect);
         };
         check("1", false, "the next boot starts Ashlar 1 (`os reboot`)\n");
         check("3", true, "the next boot starts Ashlar 3 (`os reboot`), and goes back to 2 unless all is well\n");
+        let state = vec!["db".into()];
+        let said = render(&Switched { version: "1".into(), from: "2".into(), trial: false, state });
+        let goes =
+            "/var/lib/db will be what 1 left: what was written since goes to /var/lib/ashlar/versions/kept/2/db\n";
+        assert_eq!(said.lines().nth(1), goes.lines().next());
         check("2", false, "the new version is taken back before it was tried: Ashlar 2 stays\n");
     }
 }

@@ -2,6 +2,7 @@
 //! that leads nowhere is worse than none.
 
 use std::cmp::Ordering;
+use std::fs;
 use std::path::Path;
 
 use ashlar_config::boot_entry::BootEntry;
@@ -14,6 +15,9 @@ use crate::esp::Esp;
 use crate::record::{FOLDER, Record};
 use crate::slot::Slots;
 use crate::tree::Tree;
+
+/// Where the first program after the kernel's keeps it (init/boot/state).
+const KEPT: &str = "/var/lib/ashlar/versions/kept";
 
 /// Has the other version started next.
 pub fn roll_back(to: Option<&str>) -> Result<Switched, Error> {
@@ -36,7 +40,7 @@ pub fn roll_back(to: Option<&str>) -> Result<Switched, Error> {
         // It has not run yet: the way back is not to try it.
         esp.rename(&other, &other.bad())?;
         record.condemn(known, &running, "taken back before it was tried")?;
-        return Ok(Switched { version: running.clone(), from: running, trial: false });
+        return Ok(Switched { version: running.clone(), from: running, ..Switched::default() });
     }
     // A newer one wins by being newer once it has tries. An older one needs that this one has none.
     let trial = newer || other.is_bad();
@@ -50,7 +54,17 @@ pub fn roll_back(to: Option<&str>) -> Result<Switched, Error> {
     record.state.pending = trial.then_some(known);
     let why = if boot::is_on_trial() { "while it was on trial" } else { "" };
     record.note(What::RolledBack, &other.version, &running, why)?;
-    Ok(Switched { version: other.version, from: running, trial })
+    let state = if newer { Vec::new() } else { kept(Path::new(KEPT), &other.version) };
+    Ok(Switched { version: other.version, from: running, trial, state })
+}
+
+/// The state that a version left, which comes back with it.
+fn kept(folder: &Path, version: &str) -> Vec<String> {
+    let entries = fs::read_dir(folder.join(version)).into_iter().flatten().flatten();
+    let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+    names.retain(|name| !name.ends_with(".part"));
+    names.sort();
+    names
 }
 
 /// Has the running version left for an older one: the boot loader prefers the newer as long as that has tries.

@@ -22,6 +22,7 @@ const SYSFS_SECTOR: u64 = 512;
 /// What is needed of boot.json.
 #[derive(Deserialize)]
 struct Boot {
+    version: String,
     disk: String,
     esp: Option<String>,
 }
@@ -41,6 +42,8 @@ pub fn esp_of_this_boot() -> Result<Option<String>, Error> {
 /// The open disk.
 #[derive(Debug)]
 pub struct Disk {
+    /// The version that runs.
+    pub version: String,
     path: String,
     file: File,
 }
@@ -51,7 +54,7 @@ impl Disk {
         let boot = Boot::read()?;
         let file = OpenOptions::new().read(true).write(true).open(&boot.disk);
         let file = file.map_err(Error::at("open", &boot.disk))?;
-        Ok(Self { path: boot.disk, file })
+        Ok(Self { version: boot.version, path: boot.disk, file })
     }
 
     /// Makes or finds the state partition; returns the plan that was carried out and the partition's path.

@@ -14,6 +14,8 @@
 //!
 //! `state forget` gives a file system up that cannot be repaired: the entry becomes `state-new` again.
 //!
+//! What a unit calls versioned goes back when its version does: see [`versions`].
+//!
 //! `state ready`: PID 1 says that the machine is ready, which ends the count of boots that never were.
 //!
 //! Only the disk that the machine was booted from is ever written to: boot.json names it.
@@ -27,6 +29,7 @@ mod programs;
 mod ready;
 mod table;
 mod var;
+mod versions;
 
 use std::process::ExitCode;
 
@@ -68,7 +71,11 @@ fn run() -> Result<(), Error> {
     if let Err(error) = programs::grow(&device) {
         problem::report(&error.to_string());
     }
-    var::make_folders()
+    var::make_folders()?;
+    // What cannot be changed for a version is no reason to do without all the rest.
+    let settled = versions::settle(var::path(), &disk.version, versions::folders_of_this_image);
+    settled.unwrap_or_else(|error| problem::report(&error.to_string()));
+    Ok(())
 }
 
 fn ready() -> ExitCode {

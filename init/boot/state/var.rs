@@ -16,6 +16,11 @@ const TMPFS_OPTIONS: &str = "mode=0755,size=25%";
 const FOLDERS: [(&str, u32); 6] =
     [("lib", 0o755), ("lib/ashlar", 0o755), ("log", 0o755), ("cache", 0o755), ("home", 0o755), ("tmp", 0o1777)];
 
+/// Where it is.
+pub fn path() -> &'static Path {
+    Path::new(VAR)
+}
+
 /// What is mounted there already, if the program was started before.
 pub fn mounted() -> Option<String> {
     let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();

@@ -253,6 +253,8 @@ pub struct Switched {
     pub from: String,
     /// It has to show that it is well before it stays.
     pub trial: bool,
+    /// Folders below /var/lib that go back to what that version left; what the running one has written there is set aside.
+    pub state: Vec<String>,
 }
 
 /// What the boot loader has to choose from.

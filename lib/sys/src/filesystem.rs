@@ -59,6 +59,13 @@ pub fn is_read_only(file: &impl AsFd) -> io::Result<bool> {
     Ok(status.f_flag & libc::ST_RDONLY != 0)
 }
 
+/// Writes all that a file's file system has in memory (syncfs(2)).
+pub fn sync(file: &impl AsFd) -> io::Result<()> {
+    // SAFETY: no memory is passed.
+    crate::result(unsafe { libc::syncfs(file.as_fd().as_raw_fd()) })?;
+    Ok(())
+}
+
 /// Shows a folder in a second place.
 pub fn bind(source: &Path, target: &Path) -> io::Result<()> {
     mount(&source.to_string_lossy(), target, "", libc::MS_BIND, "")

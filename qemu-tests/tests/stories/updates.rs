@@ -23,11 +23,15 @@ const NOTHING_NEWER: i32 = 7;
 const EROFS_SUPERBLOCK: u64 = 1024;
 
 /// A service that is well, in two versions of its own, and one that is not.
-pub const GOOD: Unit<'static> =
-    ("works", "description = \"Works\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n");
+pub const GOOD: Unit<'static> = (
+    "works",
+    "description = \"Works\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n\
+     state-directory = [\"works\"]\nstate-versioned = true\n",
+);
 pub const BETTER: Unit<'static> = (
     "works",
-    "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n",
+    "description = \"Works better\"\npackages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n\
+     state-directory = [\"works\"]\nstate-versioned = true\n",
 );
 /// Something that listens.
 const DOOR: Unit<'static> = (
@@ -180,6 +184,7 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         ensure!(vm.disk.read("root-b", 0, 1 << 20)?.iter().all(|byte| *byte == 0), "the slot was written");
         Ok(())
     });
+    vm.root("echo first > /var/lib/works/data")?;
     promises.check("an upgrade survives a cut connection, and fetches only what is new", || {
         web.cut_after(3 << 20);
         let Outcome::Switched(plan) = upgrade(vm, "")? else { anyhow::bail!("it did not switch") };
@@ -199,14 +204,19 @@ fn versions_come_stay_and_go_back() -> Result<()> {
         is_committed(vm, "0.2.0")?;
         ensure!(vm.status()?.slot == "b");
         ensure!(vm.unit("works.service")?.description == "Works better");
+        ensure!(vm.root("cat /var/lib/works/data")? == "first\n");
+        vm.root("echo second > /var/lib/works/data")?;
         ensure!(entries(vm)? == ["ashlar_0.1.0.efi", "ashlar_0.2.0.efi"], "{:?}", entries(vm)?);
         Ok(())
     });
-    promises.check("os rollback goes back, and what was left is not taken again by itself", || {
+    promises.check("os rollback goes back, its state with it, and what was left is not taken again by itself", || {
         let said = vm.run("os rollback")?;
         ensure!(said.contains("the next boot starts Ashlar 0.1.0"), "{said}");
+        ensure!(said.contains("/var/lib/works will be what 0.1.0 left"), "{said}");
         reboot(vm)?;
         is_committed(vm, "0.1.0")?;
+        let state = vm.root("cat /var/lib/works/data /var/lib/ashlar/versions/kept/0.2.0/works/data")?;
+        ensure!(state == "first\nsecond\n", "{state}");
         let ran = vm.try_run("os upgrade")?;
         ensure!(ran.code == HELD && ran.stderr.contains("left by hand"), "{ran:?}");
         Ok(())

@@ -353,6 +353,8 @@ pub struct Seal {
     pub mounts: Vec<Mount>,
     /// Folders below /var/lib that it owns.
     pub state_directory: Vec<String>,
+    /// They go back when the version of the machine does: a copy is kept before a newer version's services come to them.
+    pub state_versioned: bool,
     /// Folders below /run that it owns and others may see; `runtime_directory_preserve` keeps them.
     pub runtime_directory: Vec<String>,
     /// Keep the runtime folders when the unit stops.
@@ -387,6 +389,7 @@ impl Default for Seal {
             devices: Vec::new(),
             mounts: Vec::new(),
             state_directory: Vec::new(),
+            state_versioned: false,
             runtime_directory: Vec::new(),
             runtime_directory_preserve: false,
             writable_root: false,

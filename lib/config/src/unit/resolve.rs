@@ -100,6 +100,7 @@ fn body(written: &UnitFile, placement: Placement<'_>) -> Service {
         uid: placement.owner.0,
         gid: placement.owner.1,
         state_directory: written.seal.state_directory.clone(),
+        state_versioned: written.seal.state_versioned,
         runtime_directory: written.seal.runtime_directory.clone(),
         runtime_directory_preserve: written.seal.runtime_directory_preserve,
         delegate: written.seal.delegate,
@@ -118,6 +119,10 @@ fn check(file: &str, written: &UnitFile) -> Result<(), Error> {
     }
     if !written.command[0].starts_with('/') {
         return refuse(format!("`command` starts with `{}`: write the program's absolute path", written.command[0]));
+    }
+    let folders = &written.seal.state_directory;
+    if written.seal.state_versioned && (folders.is_empty() || folders.iter().any(|name| name.contains('/'))) {
+        return refuse("`state-versioned` needs a `state-directory`, and one without folders above it".into());
     }
     let host_root = written.seal.user_namespace == UserNamespace::Host && written.user == "root";
     if host_root && written.seal.host_root.is_none() {

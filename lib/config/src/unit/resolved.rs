@@ -301,6 +301,9 @@ pub struct Service {
     /// Folders below /var/lib, made with owner `uid`:`gid` before the start.
     #[serde(default)]
     pub state_directory: Vec<String>,
+    /// They go back when the version of the machine does.
+    #[serde(default)]
+    pub state_versioned: bool,
     /// Folders below /run, made with owner (shifted into its range) before the start.
     #[serde(default)]
     pub runtime_directory: Vec<String>,
