@@ -2,6 +2,8 @@
 
 use std::fmt::Write;
 
+use serde_json::Value;
+
 use super::{Disk, PackageRow, Report, UnitRow};
 use crate::assemble::Release;
 
@@ -15,14 +17,31 @@ pub fn text(report: &Report) -> String {
     sections.join("\n")
 }
 
-/// The expanded units, as TOML.
+/// The expanded units, as TOML. What says nothing is left out.
 pub fn expanded_units(report: &Report) -> String {
     let units = report.units.iter().flat_map(|units| &units.units);
     let sections = units.map(|unit| {
-        let text = toml::to_string(unit).unwrap_or_else(|error| format!("# {error}\n"));
-        format!("# {}\n{text}", unit.name)
+        let value = serde_json::to_value(unit).ok().and_then(|value| said(&value));
+        format!("# {}\n{}", unit.name, value.and_then(|value| toml::to_string(&value).ok()).unwrap_or_default())
     });
     sections.collect::<Vec<_>>().join("\n")
+}
+
+/// A value without what is empty or absent. What has no end is the largest number.
+fn said(value: &Value) -> Option<toml::Value> {
+    let value: toml::Value = match value {
+        Value::Null => return None,
+        Value::Bool(value) => (*value).into(),
+        Value::Number(number) => number.as_i64().map_or_else(|| "infinity".into(), Into::into),
+        Value::String(text) => text.as_str().into(),
+        Value::Array(list) => list.iter().filter_map(said).collect::<Vec<_>>().into(),
+        Value::Object(map) => {
+            let fields = map.iter().filter_map(|(name, value)| Some((name.clone(), said(value)?)));
+            fields.collect::<toml::Table>().into()
+        }
+    };
+    let is_empty = value.as_array().is_some_and(Vec::is_empty) || value.as_table().is_some_and(toml::Table::is_empty);
+    (!is_empty).then_some(value)
 }
 
 fn release(release: &Release) -> String {
@@ -111,6 +130,8 @@ fn size(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::inspect::Units;
+    use ashlar_config::unit::{Body, Service, Unit};
 
     #[test]
     fn aligns_columns() {
@@ -140,6 +161,17 @@ mod tests {
         let expect = "PACKAGE     VERSION  INSTALLED\nb           1        2.0 KiB\na           1        10 B\n\
             2 packages           2.0 KiB\n";
         assert_eq!(packages(&[row("a", 10), row("b", 2048)]), expect);
+    }
+
+    #[test]
+    fn expands_units() {
+        let service = Service { tty: None, first_id: Some(65536), ..Service::default() };
+        let unit = Unit { name: "a.service".into(), body: Body::Service(Box::new(service)), ..Unit::default() };
+        let report = Report { units: Some(Units { units: vec![unit], ..Units::default() }), ..Report::default() };
+        let text = expanded_units(&report);
+        assert!(text.starts_with("# a.service\n"), "{text}");
+        assert!(text.contains("[body.service]") && text.contains("first-id = 65536"), "{text}");
+        toml::from_str::<toml::Table>(&text).unwrap();
     }
 
     #[test]
