@@ -58,6 +58,9 @@ pub enum Error {
     /// The same key signed twice.
     #[error("key {0} signed it more than once")]
     Repeated(String),
+    /// What a key is said to have signed.
+    #[error("that is no signature of key {0}")]
+    Signature(KeyId),
     /// More signatures than anybody needs.
     #[error("it has {0} signatures")]
     Signatures(usize),

@@ -57,7 +57,18 @@ impl Document {
     /// # Errors
     /// See [`Self::message`].
     pub fn sign(&mut self, key: &SigningKey) -> Result<(), Error> {
-        let (keyid, sig) = (key.public().id()?, key.sign(&self.message()?));
+        self.add(&key.public(), key.sign(&self.message()?))
+    }
+
+    /// Adds a signature that was made elsewhere, in hexadecimal digits, in place of one that the key had.
+    ///
+    /// # Errors
+    /// It is not that key's, or see [`Self::message`].
+    pub fn add(&mut self, key: &Key, sig: String) -> Result<(), Error> {
+        let keyid = key.id()?;
+        if !key.verifies(&self.message()?, &sig) {
+            return Err(Error::Signature(keyid));
+        }
         self.signatures.retain(|other| other.keyid != keyid);
         self.signatures.push(Signature { keyid, sig });
         Ok(())
@@ -86,6 +97,15 @@ impl Document {
     /// # Errors
     /// Not enough did, or the signatures are not in order.
     pub fn verify(&self, role: &Role, keys: &BTreeMap<KeyId, Key>) -> Result<(), Error> {
+        let (valid, threshold) = (self.signers(role, keys)?.len() as u32, role.threshold.get());
+        if valid < threshold { Err(Error::Threshold { valid, threshold }) } else { Ok(()) }
+    }
+
+    /// The valid signatures of a role's keys.
+    ///
+    /// # Errors
+    /// The signatures are not in order.
+    pub fn signers(&self, role: &Role, keys: &BTreeMap<KeyId, Key>) -> Result<Vec<&Signature>, Error> {
         if self.signatures.len() > limit::SIGNATURES {
             return Err(Error::Signatures(self.signatures.len()));
         }
@@ -94,17 +114,16 @@ impl Document {
             return Err(Error::Repeated(twice.keyid.clone()));
         }
         let message = self.message()?;
-        let mut signers = BTreeSet::new();
+        // A key counts once, by however many ids it is named.
+        let mut signers = BTreeMap::new();
         for signature in self.signatures.iter().filter(|signature| role.keyids.contains(&signature.keyid)) {
             let Some(key) = keys.get(&signature.keyid) else { continue };
-            // A key counts once, by however many ids it is named.
             let identity = key.identity();
-            if !signers.contains(&identity) && key.verifies(&message, &signature.sig) {
-                signers.insert(identity);
+            if !signers.contains_key(&identity) && key.verifies(&message, &signature.sig) {
+                signers.insert(identity, signature);
             }
         }
-        let (valid, threshold) = (signers.len() as u32, role.threshold.get());
-        if valid < threshold { Err(Error::Threshold { valid, threshold }) } else { Ok(()) }
+        Ok(signers.into_values().collect())
     }
 }
 

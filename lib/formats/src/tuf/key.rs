@@ -11,16 +11,23 @@ use ring::signature::{ECDSA_P256_SHA256_ASN1, RSA_PSS_2048_8192_SHA256, Unparsed
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
-use spki::der::Document;
-use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+use spki::der::asn1::BitStringRef;
+use spki::der::pem::LineEnding;
+use spki::der::{self, Document};
+use spki::{AlgorithmIdentifierRef, ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::{Error, canonical};
 
 const ED25519: &str = "ed25519";
 const ECDSA: &str = "ecdsa-sha2-nistp256";
+const RSA_PSS: &str = "rsassa-pss-sha256";
+/// RFC 8410.
+const EDWARDS: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const RSA: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
+/// RFC 7468, 13.
+const PEM: &str = "PUBLIC KEY";
 
 /// SHA-256 of a key's canonical form, in hexadecimal digits.
 pub type KeyId = String;
@@ -34,6 +41,38 @@ impl Key {
     /// An ed25519 key.
     pub fn ed25519(public: [u8; 32]) -> Self {
         Self(json!({ "keytype": ED25519, "scheme": ED25519, "keyval": { "public": hex(&public) } }))
+    }
+
+    /// The key in a PEM file `PUBLIC KEY` (SubjectPublicKeyInfo, RFC 5280, 4.1).
+    ///
+    /// # Errors
+    /// There is none in it, or one of a kind that verifies nothing here.
+    pub fn from_pem(text: &str) -> Result<Self, Error> {
+        if let Some(Ok(public)) = of_pem(text, EDWARDS, None).map(TryInto::try_into) {
+            return Ok(Self::ed25519(public));
+        }
+        let kind = |kind: &str, scheme: &str| {
+            // Written in one way only: the id is over the text.
+            let (_, document) = Document::from_pem(text).ok()?;
+            let public = document.to_pem(PEM, LineEnding::LF).ok()?;
+            let key = Self(json!({ "keytype": kind, "scheme": scheme, "keyval": { "public": public } }));
+            key.public().map(|_| key)
+        };
+        let key = kind("ecdsa", ECDSA).or_else(|| kind("rsa", RSA_PSS));
+        key.ok_or_else(|| Error::Form("it is no public key of ed25519, P-256 or RSA as PEM".to_owned()))
+    }
+
+    /// As such a PEM file.
+    ///
+    /// # Errors
+    /// It is of a kind that verifies nothing here.
+    pub fn to_pem(&self) -> Result<String, Error> {
+        let text = match self.public() {
+            Some(Public::Ed25519(public)) => pem_of(&public).ok(),
+            Some(_) => Some(self.text().to_owned()),
+            None => None,
+        };
+        text.ok_or_else(|| Error::Form(format!("{self:?} has no form as PEM")))
     }
 
     /// The id that it has.
@@ -58,7 +97,7 @@ impl Key {
         match (word("keytype")?, word("scheme")?) {
             (ED25519, ED25519) => Some(Public::Ed25519(unhex(self.text())?.try_into().ok()?)),
             ("ecdsa" | ECDSA, ECDSA) => Some(Public::P256(point(self.text())?)),
-            ("rsa", "rsassa-pss-sha256") => Some(Public::Rsa(of_pem(self.text(), RSA, None)?)),
+            ("rsa", RSA_PSS) => Some(Public::Rsa(of_pem(self.text(), RSA, None)?)),
             _ => None,
         }
     }
@@ -112,9 +151,17 @@ fn point(text: &str) -> Option<Vec<u8>> {
 /// The key in a SubjectPublicKeyInfo (RFC 5280, 4.1) of that algorithm, and of that curve.
 fn of_pem(text: &str, algorithm: ObjectIdentifier, curve: Option<ObjectIdentifier>) -> Option<Vec<u8>> {
     let (label, document) = Document::from_pem(text).ok()?;
-    let info = SubjectPublicKeyInfoRef::try_from(document.as_bytes()).ok().filter(|_| label == "PUBLIC KEY")?;
+    let info = SubjectPublicKeyInfoRef::try_from(document.as_bytes()).ok().filter(|_| label == PEM)?;
     let is_of_curve = curve.is_none_or(|curve| info.algorithm.parameters_oid() == Ok(curve));
     (info.algorithm.oid == algorithm && is_of_curve).then(|| info.subject_public_key.raw_bytes().to_vec())
+}
+
+fn pem_of(ed25519: &[u8; 32]) -> der::Result<String> {
+    let info = SubjectPublicKeyInfoRef {
+        algorithm: AlgorithmIdentifierRef { oid: EDWARDS, parameters: None },
+        subject_public_key: BitStringRef::from_bytes(ed25519)?,
+    };
+    Document::encode_msg(&info)?.to_pem(PEM, LineEnding::LF)
 }
 
 impl fmt::Debug for Key {
@@ -190,6 +237,30 @@ mod tests {
         assert!(!key.public().verifies(b"x", &signature));
         for bad in ["", "00", &signature[2..], &signature.replace('e', "f"), &"0".repeat(128)] {
             assert!(!key.public().verifies(b"", bad), "{bad}");
+        }
+    }
+
+    #[test]
+    fn pem() {
+        // The example of RFC 8410, 10.1.
+        let text = "-----BEGIN PUBLIC KEY-----\n\
+            MCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n\
+            -----END PUBLIC KEY-----\n";
+        let key = Key::from_pem(text).unwrap();
+        assert_eq!(key.text(), "19bf44096984cdfe8541bac167dc3b96c85086aa30b6b6cb0c5c38ad703166e1");
+        assert_eq!(key.to_pem().as_deref(), Ok(text));
+        // However its lines are broken, a key has one id.
+        let point = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEE+flzbaI75l9mSkXwXl647IuxzxM\
+            JHUHFZ9mm/1S1k2/n5cGDLkyveiQFGX8yOr5Tt8Nh3wT7mKJuKzxFcQ6iA==";
+        let lines = |width: usize, end: &str| {
+            let lines = point.as_bytes().chunks(width).map(|line| str::from_utf8(line).unwrap().to_owned() + end);
+            format!("-----BEGIN PUBLIC KEY-----{end}{}-----END PUBLIC KEY-----{end}", lines.collect::<String>())
+        };
+        let key = Key::from_pem(&lines(64, "\r\n")).unwrap();
+        assert_eq!(Key::from_pem(&lines(64, "\n")).unwrap(), key);
+        assert_eq!(key.to_pem(), Ok(lines(64, "\n")));
+        for bad in ["", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n", &text.replace("UB", "RI")] {
+            assert!(Key::from_pem(bad).unwrap_err().to_string().contains("no public key of ed25519"), "{bad}");
         }
     }
 

@@ -93,6 +93,28 @@ pub struct Roles {
     pub targets: Role,
 }
 
+impl Roles {
+    /// The one of a name.
+    pub fn get(&self, name: RoleName) -> &Role {
+        match name {
+            RoleName::Root => &self.root,
+            RoleName::Timestamp => &self.timestamp,
+            RoleName::Snapshot => &self.snapshot,
+            RoleName::Targets => &self.targets,
+        }
+    }
+
+    /// As [`Self::get`], to change it.
+    pub fn get_mut(&mut self, name: RoleName) -> &mut Role {
+        match name {
+            RoleName::Root => &mut self.root,
+            RoleName::Timestamp => &mut self.timestamp,
+            RoleName::Snapshot => &mut self.snapshot,
+            RoleName::Targets => &mut self.targets,
+        }
+    }
+}
+
 /// One of the four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RoleName {
