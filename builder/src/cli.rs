@@ -1,14 +1,17 @@
 //! The command line: what there is to say, and what is taken where nothing is said.
 
+mod keys;
+
 use std::env;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
 use ashlar_config::quantity::Span;
-use ashlar_formats::tuf::{RoleName, Wave};
+use ashlar_formats::tuf::Wave;
 use clap::{Args, Parser, Subcommand};
 
 use crate::debian::{Arch, Freshness, Trust};
+pub use keys::{KeysCommand, Quorum};
 
 /// Builds Ashlar images out of Debian packages, as an ordinary user.
 #[derive(Debug, Parser)]
@@ -28,7 +31,7 @@ pub enum Command {
     Build(BuildArgs),
     /// Show what is in an image: a folder of `ashlar build`, or any disk.
     Inspect(InspectArgs),
-    /// Make the keys that releases are signed with, or exchange one.
+    /// Make the keys that releases are signed with, exchange them, sign with one's own.
     #[command(subcommand)]
     Keys(KeysCommand),
     /// Add releases to a published folder, or renew its signatures.
@@ -105,40 +108,6 @@ pub struct InspectArgs {
     /// Only the expanded units.
     #[arg(long)]
     pub units: bool,
-}
-
-/// `ashlar keys`
-#[derive(Debug, Subcommand)]
-pub enum KeysCommand {
-    /// Make a folder of keys, one for each role, and the first root that images bring. With ASHLAR_KEY_PASSPHRASE set they
-    /// are encrypted.
-    New {
-        /// The folder; keep it away from the machine that serves.
-        folder: PathBuf,
-    },
-    /// Make a new key for a role, and the next root, which is published with the next release.
-    Rotate {
-        /// The folder.
-        folder: PathBuf,
-        /// Whose key: root, timestamp, snapshot or targets.
-        role: RoleName,
-    },
-    /// Make the keys of Secure Boot (PK, KEK and db), and what a firmware takes them from. With ASHLAR_KEY_PASSPHRASE set
-    /// they are encrypted.
-    SecureBoot(SecureBootArgs),
-}
-
-/// `ashlar keys secure-boot`
-#[derive(Debug, Args)]
-pub struct SecureBootArgs {
-    /// The folder; keep it away from machines that serve.
-    pub folder: PathBuf,
-    /// Whose they are: stands in the certificates, and in the menus of firmware.
-    #[arg(long, default_value = "Ashlar")]
-    pub name: String,
-    /// A certificate, PEM or DER, whose programs start as well: that of the maker of a card with an option ROM, say.
-    #[arg(long, value_name = "FILE")]
-    pub trust: Vec<PathBuf>,
 }
 
 /// Where releases are published, and by whom.

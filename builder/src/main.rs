@@ -40,7 +40,7 @@ fn main() -> ExitCode {
     let (outcome, code) = match Cli::parse().command {
         Command::Lock(args) => (lock(&args), ExitCode::FAILURE),
         Command::Build(args) => (recipe::build(&args), ExitCode::FAILURE),
-        Command::Keys(args) => (publish::keys(&args), ExitCode::FAILURE),
+        Command::Keys(args) => (publish::keys::run(&args), ExitCode::FAILURE),
         Command::Publish(args) => (publish::publish(&args), ExitCode::FAILURE),
         Command::Withdraw(args) => (publish::withdraw(&args), ExitCode::FAILURE),
         Command::Inspect(args) => (look(&args), ExitCode::FAILURE),

@@ -9,10 +9,11 @@
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE` | a release's root, hash tree and UKI |
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE.from-OLDER` | a patch for those who run OLDER |
 //!
-//! Readers see the old state or the new one: the timestamp comes last, by a rename. Here: the verbs; `keyring` has the
-//! private keys, `shop` the folder.
+//! Readers see the old state or the new one: the timestamp comes last, by a rename. Here: the verbs; `keys` has those
+//! about keys, `keyring` the keys, `shop` the folder.
 
 mod keyring;
+pub mod keys;
 mod patch;
 mod plan;
 mod shop;
@@ -30,8 +31,7 @@ use serde_json::{Value, json};
 
 use crate::assemble::Release;
 use crate::assemble::release::Piece;
-use crate::cli::{KeysCommand, PublishArgs, ShopArgs, WithdrawArgs};
-use crate::secure_boot;
+use crate::cli::{PublishArgs, ShopArgs, WithdrawArgs};
 use keyring::Keyring;
 pub use keyring::passphrase;
 use shop::Shop;
@@ -39,30 +39,6 @@ use shop::Shop;
 /// The target that carries what is said about a release.
 const TOLD_WITH: &str = "root.verity";
 const ROOT: &str = "root.erofs";
-
-/// `ashlar keys`
-///
-/// # Errors
-/// The folder is not as it has to be, here and below.
-pub fn keys(command: &KeysCommand) -> anyhow::Result<()> {
-    match command {
-        KeysCommand::New { folder } => {
-            let root = Keyring::make(folder)?;
-            println!("{}: keys of root, timestamp, snapshot and targets", folder.display());
-            println!("{}: for images: [update] root = {:?}", root.display(), root.display().to_string());
-        }
-        KeysCommand::Rotate { folder, role } => {
-            let root = Keyring::open(folder)?.rotate(*role)?;
-            println!("{}: the next root; `ashlar publish` puts it out", root.display());
-        }
-        KeysCommand::SecureBoot(args) => {
-            secure_boot::make(&args.folder, &args.name, &args.trust)?;
-            let folder = args.folder.display().to_string();
-            println!("{folder}: PK, KEK and db, for images: [secure-boot] keys = {folder:?}");
-        }
-    }
-    Ok(())
-}
 
 /// `ashlar publish`
 ///

@@ -55,6 +55,7 @@ impl Shop {
         } else {
             (Targets::new(0, in_days(DAYS)), None)
         };
+        let targets = resume(targets, &keys).with_context(open)?;
         let fresh = in_days(fresh_days.into());
         Ok(Self { folder: folder.to_owned(), keys, targets, before, fresh, _lock: lock })
     }
@@ -121,48 +122,62 @@ impl Shop {
         put(&place, |fresh| fs::copy(file, fresh).map(drop))
     }
 
-    /// Signs the new state and puts it out: what the timestamp points to first, the timestamp last.
+    /// Signs the new state and puts it out: what the timestamp points to first, the timestamp last. While targets wait for
+    /// signatures, what is out is renewed, if it can be, and the error says what they wait for.
     pub fn put_out(&mut self) -> anyhow::Result<()> {
-        for (version, bytes) in self.keys.roots() {
-            self.put(&format!("{version}.root.json"), bytes)?;
-        }
-        let is_new = self.before.as_ref().is_none_or(|before| before.targets != self.targets.targets);
+        let (list, waits) = match self.list() {
+            Err(waits) if self.before.is_some() && !self.is_signed_by_others()? => (self.published()?, Some(waits)),
+            list => (list?, None),
+        };
+        let (version, targets) = list;
         let (snapshot, timestamp) = self.before.as_ref().map_or((0, 0), |before| (before.snapshot, before.timestamp));
-        // A role's new key signs anew what the old one did.
-        let version = self.targets.common.version + u64::from(is_new || self.is_signed_by_others()?);
-        self.targets.common = Common::new::<Targets>(version, in_days(DAYS));
-        let list = self.keys.signed(RoleName::Targets, &self.targets)?;
-        let targets = self.put_unless_there(&format!("{version}.targets.json"), list)?;
         let together = Snapshot {
             common: Common::new::<Snapshot>(snapshot + 1, in_days(DAYS)),
             meta: [("targets.json".to_owned(), about(version, &targets))].into(),
         };
         let together = self.keys.signed(RoleName::Snapshot, &together)?;
-        self.put(&format!("{}.snapshot.json", snapshot + 1), &together)?;
         let stamp = Timestamp {
             common: Common::new::<Timestamp>(timestamp + 1, self.fresh),
             meta: [("snapshot.json".to_owned(), about(snapshot + 1, &together))].into(),
         };
         let stamp = self.keys.signed(RoleName::Timestamp, &stamp)?;
-        self.put(TIMESTAMP, &stamp)
+        for (version, bytes) in self.keys.roots() {
+            self.put(&format!("{version}.root.json"), bytes)?;
+        }
+        self.put(&format!("{version}.targets.json"), &targets)?;
+        self.put(&format!("{}.snapshot.json", snapshot + 1), &together)?;
+        self.put(TIMESTAMP, &stamp)?;
+        self.keys.published(version)?;
+        waits.map_or(Ok(()), Err)
+    }
+
+    /// The targets to put out, and their version. One that is out stays as it is: somebody may be reading it.
+    fn list(&mut self) -> anyhow::Result<(u64, Vec<u8>)> {
+        let before = self.before.as_ref();
+        let is_new = before.is_none_or(|before| before.targets != self.targets.targets);
+        // A role's new key signs anew what the old one did, and so does who finds that its time will be up.
+        let is_old = || anyhow::Ok(self.is_signed_by_others()? || self.targets.common.expires <= self.fresh);
+        if !is_new && !is_old()? {
+            return self.published();
+        }
+        let version = before.map_or(0, |before| before.version) + 1;
+        let waiting = self.keys.waiting(version)?.filter(|waiting| waiting.targets == self.targets.targets);
+        self.targets.common =
+            waiting.map_or_else(|| Common::new::<Targets>(version, in_days(DAYS)), |waiting| waiting.common);
+        Ok((version, self.keys.signed(RoleName::Targets, &self.targets)?))
+    }
+
+    fn published(&self) -> anyhow::Result<(u64, Vec<u8>)> {
+        let version = self.before.as_ref().map_or(0, |before| before.version);
+        let path = self.metadata(&format!("{version}.targets.json"));
+        Ok((version, fs::read(&path).with_context(|| format!("read {}", path.display()))?))
     }
 
     /// Whether the published targets are signed by a key that is not in use any more.
     fn is_signed_by_others(&self) -> anyhow::Result<bool> {
-        let path = self.metadata(&format!("{}.targets.json", self.targets.common.version));
-        let Ok(bytes) = fs::read(&path) else { return Ok(true) };
+        let Ok((_, bytes)) = self.published() else { return Ok(true) };
         let root = self.keys.root();
         Ok(Document::parse(&bytes)?.verify(&root.roles.targets, &root.keys).is_err())
-    }
-
-    /// A version that is out stays as it is: somebody may be reading it.
-    fn put_unless_there(&self, name: &str, bytes: Vec<u8>) -> anyhow::Result<Vec<u8>> {
-        let is_out = self.before.as_ref().is_some_and(|before| name == format!("{}.targets.json", before.version));
-        if is_out {
-            return fs::read(self.metadata(name)).with_context(|| format!("read {name}"));
-        }
-        self.put(name, &bytes)?;
-        Ok(bytes)
     }
 
     fn metadata(&self, name: &str) -> PathBuf {
@@ -184,6 +199,18 @@ fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Resu
         fs::rename(&fresh, path)
     };
     put().with_context(|| format!("write {}", path.display()))
+}
+
+/// The targets that wait for signatures, if any do: what is added is added to those.
+fn resume(targets: Targets, keys: &Keyring) -> anyhow::Result<Targets> {
+    let Some(waiting) = keys.waiting(targets.common.version + 1)? else { return Ok(targets) };
+    let is_in =
+        |(name, target): (&String, &Target)| waiting.targets.get(name).is_some_and(|new| new.hashes == target.hashes);
+    if !targets.targets.iter().all(is_in) {
+        let version = waiting.common.version;
+        bail!("{version}.targets.json, which waits for signatures, is another folder's: publish there, or remove it");
+    }
+    Ok(waiting)
 }
 
 fn about(version: u64, bytes: &[u8]) -> MetaFile {
@@ -222,6 +249,8 @@ fn one<M: Metadata>(folder: &Path, name: &str, keys: &Keyring, role: fn(&Roles) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cli::KeysCommand;
+    use crate::publish::keys;
     use serde_json::json;
 
     struct Publisher(tempfile::TempDir);
@@ -229,7 +258,8 @@ mod tests {
     impl Publisher {
         fn new() -> Self {
             let publisher = Self(tempfile::tempdir().unwrap());
-            Keyring::make(&publisher.0.path().join("keys")).unwrap();
+            let folder = publisher.0.path().join("keys");
+            keys::run(&KeysCommand::New { folder, threshold: Vec::new(), key: Vec::new() }).unwrap();
             publisher
         }
 
@@ -282,7 +312,8 @@ mod tests {
     fn a_new_key_signs_anew() {
         let publisher = Publisher::new();
         publisher.publish("1", "one", "then").unwrap();
-        publisher.keys().rotate(RoleName::Targets).unwrap();
+        let folder = publisher.0.path().join("keys");
+        keys::run(&KeysCommand::Rotate { folder, role: RoleName::Targets, key: None, with: None }).unwrap();
         let mut shop = publisher.shop().unwrap();
         shop.put_out().unwrap();
         assert_eq!(publisher.versions(), [2, 2, 2]);
