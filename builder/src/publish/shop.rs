@@ -252,6 +252,7 @@ mod tests {
     use crate::cli::KeysCommand;
     use crate::publish::keys;
     use serde_json::json;
+    use std::num::NonZeroU32;
 
     struct Publisher(tempfile::TempDir);
 
@@ -318,6 +319,46 @@ mod tests {
         shop.put_out().unwrap();
         assert_eq!(publisher.versions(), [2, 2, 2]);
         assert!(publisher.0.path().join("shop/metadata/2.root.json").exists());
+    }
+
+    #[test]
+    fn readers_see_nothing_that_waits() {
+        let publisher = Publisher::new();
+        publisher.publish("1", "one", "then").unwrap();
+        let path = |name: &str| publisher.0.path().join(name);
+        // A second key has to sign from now on, which is not here.
+        keys::run(&KeysCommand::Make { file: path("alice.pem") }).unwrap();
+        let (folder, role) = (path("keys"), RoleName::Targets);
+        keys::run(&KeysCommand::Add { folder, role, file: Some(path("alice.pub")) }).unwrap();
+        keys::run(&KeysCommand::Threshold { folder: path("keys"), role, count: NonZeroU32::new(2).unwrap() }).unwrap();
+        let waits = |result: anyhow::Result<[u64; 3]>, version: u64| {
+            let error = result.unwrap_err().to_string();
+            assert!(error.contains(&format!("{version}.targets.json: waits for signatures")), "{error}");
+        };
+        let sign = |version: u64| {
+            let documents = vec![path(&format!("keys/pending/{version}.targets.json"))];
+            keys::run(&KeysCommand::Sign { documents, key: vec![path("alice.pem")] }).unwrap();
+        };
+        // What is out is not signed by two: the new root waits with it.
+        waits(publisher.publish("2", "two", "then"), 2);
+        assert_eq!(publisher.versions(), [1, 1, 1]);
+        assert!(!path("shop/metadata/2.root.json").exists());
+        sign(2);
+        assert_eq!(publisher.publish("2", "two", "later").unwrap(), [2, 2, 2]);
+        assert!(path("shop/metadata/3.root.json").exists());
+        // What is out is renewed while the next one waits; one more is added to that, which has to be signed anew.
+        waits(publisher.publish("3", "three", "then"), 3);
+        assert_eq!(publisher.versions(), [3, 3, 2]);
+        sign(3);
+        waits(publisher.publish("4", "four", "then"), 3);
+        assert_eq!(publisher.versions(), [4, 4, 2]);
+        assert_eq!(publisher.shop().unwrap().targets_mut().count(), 4);
+        sign(3);
+        publisher.shop().unwrap().put_out().unwrap();
+        assert_eq!(publisher.versions(), [5, 5, 3]);
+        // And then there is nothing new.
+        publisher.shop().unwrap().put_out().unwrap();
+        assert_eq!(publisher.versions(), [6, 6, 3]);
     }
 
     #[test]

@@ -73,9 +73,14 @@ fn about(version: u64, bytes: &[u8]) -> MetaFile {
 
 impl Server {
     /// Puts out version `n` of everything but the root.
-    fn publish(&mut self, n: u64, [_, timestamp, snapshot, targets]: Keys, expires: u64) {
+    fn publish(&mut self, n: u64, keys: Keys, expires: u64) {
+        self.publish_by(n, keys, &[keys[3]], expires);
+    }
+
+    /// As [`Self::publish`], with several keys of targets.
+    fn publish_by(&mut self, n: u64, [_, timestamp, snapshot, _]: Keys, targets: &[u8], expires: u64) {
         let list = Targets::new(n, date(expires));
-        let list = signed(&list, &[targets]);
+        let list = signed(&list, targets);
         let meta = [("targets.json".to_owned(), about(n, &list))].into();
         let together = signed(&Snapshot { common: Common::new::<Snapshot>(n, date(expires)), meta }, &[snapshot]);
         let meta = [("snapshot.json".to_owned(), about(n, &together))].into();
@@ -166,6 +171,45 @@ fn keys_are_exchanged() {
     assert_eq!(device.visit(&server), Ok(1));
     // It is kept: the keys from before count no more.
     device.refuses(&published(8), "timestamp: 0 of the 1 keys");
+}
+
+#[test]
+fn a_stolen_key_below_the_threshold_is_worth_nothing() {
+    // Two of three keys sign the root, and two of two the targets.
+    let several = |version: u64, of_root: [u8; 3]| {
+        let mut root = root(version, KEYS);
+        let role = |seeds: &[u8]| Role {
+            keyids: seeds.iter().map(|seed| key(*seed).public().id().unwrap()).collect(),
+            threshold: NonZeroU32::new(2).unwrap(),
+        };
+        (root.roles.root, root.roles.targets) = (role(&of_root), role(&[4, 24]));
+        root.keys.extend([&of_root[..], &[24]].concat().iter().map(|seed| {
+            let public = key(*seed).public();
+            (public.id().unwrap(), public)
+        }));
+        root
+    };
+    let (device, mut server) = (Device::new(), Server::default());
+    server.files.insert("2.root.json".into(), signed(&several(2, [1, 21, 22]), &[1, 21]));
+    server.publish_by(1, KEYS, &[24], LATER);
+    device.refuses(&server, "targets: 1 of the 2 keys");
+    server.publish_by(1, KEYS, &[4, 24], LATER);
+    assert_eq!(device.visit(&server), Ok(1));
+    // Who has stolen 21 would have everybody follow a root with a key of their own.
+    let theirs = |server: &mut Server, version: u64, signers: &[u8]| {
+        let name = format!("{version}.root.json");
+        server.files.insert(name, signed(&several(version, [21, 66, 67]), signers));
+    };
+    theirs(&mut server, 3, &[21, 66, 67]);
+    device.refuses(&server, "root 3: 1 of the 2 keys");
+    // The publisher exchanges it by the keys that are left.
+    server.files.insert("3.root.json".into(), signed(&several(3, [1, 22, 23]), &[1, 22]));
+    server.publish_by(2, KEYS, &[4, 24], LATER);
+    assert_eq!(device.visit(&server), Ok(2));
+    theirs(&mut server, 4, &[21, 66, 67]);
+    device.refuses(&server, "root 4: 0 of the 2 keys");
+    theirs(&mut server, 4, &[21, 22, 66]);
+    device.refuses(&server, "root 4: 1 of the 2 keys");
 }
 
 #[test]

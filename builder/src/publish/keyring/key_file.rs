@@ -29,8 +29,9 @@ const OCTETS: [u8; 2] = [4, 32];
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-/// No metadata: whoever gets hold of its signature has nothing.
-const TRIAL: &[u8] = b"ashlar tries a key";
+/// No metadata: whoever gets hold of its signature has nothing. As often as to be as long: some commands take a kilobyte only.
+const TRIAL: &[u8] = b"Ashlar tries a key, which signs this and nothing more.\n";
+const TIMES: usize = 1000;
 
 /// A key that is in a file.
 #[derive(Debug)]
@@ -123,7 +124,7 @@ impl KeyFile {
     /// Has a command sign something, before anything depends on it.
     pub fn try_out(&self) -> anyhow::Result<()> {
         match self.private {
-            Private::Command(_) => self.signature(TRIAL).map(drop),
+            Private::Command(_) => self.signature(&TRIAL.repeat(TIMES)).map(drop),
             _ => Ok(()),
         }
     }

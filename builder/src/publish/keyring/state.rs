@@ -100,6 +100,9 @@ pub fn describe(document: &Document) -> anyhow::Result<String> {
             let withdrawn = withdrawn.map(|why| format!(", withdrawn: {why}")).unwrap_or_default();
             let _ = writeln!(text, "  {image} {version} for {arch}, of {date}, in {channels}{withdrawn}");
         }
+        if targets.delegations.is_some() {
+            text += "  it lets others offer files, too: look at `delegations`\n";
+        }
     }
     Ok(text)
 }
