@@ -78,8 +78,13 @@ fn new(folder: &Path, quorums: &[Quorum], keys: &[(RoleName, PathBuf)]) -> anyho
         let given = if taken.is_empty() { threshold.get() } else { taken.len() as u32 };
         let count = quorum.and_then(|quorum| quorum.keys).unwrap_or(given) as usize;
         if count < taken.len() || count < threshold.get() as usize {
-            let given = taken.len();
-            bail!("make {}: {role} with {given} keys given, {count} in all and {threshold} to sign", folder.display());
+            bail!(
+                "make {}: {role} would have {count} keys, of which {} are given, and {threshold} have to sign; say how many \
+                 it has: --threshold {role}={threshold}/{}",
+                folder.display(),
+                taken.len(),
+                taken.len().max(threshold.get() as usize)
+            );
         }
         shares.insert(role, Share { threshold, made: count - taken.len(), taken });
     }

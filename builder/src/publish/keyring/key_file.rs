@@ -29,7 +29,8 @@ const OCTETS: [u8; 2] = [4, 32];
 const PUBLIC: &str = "PUBLIC KEY";
 const PRIVATE: &str = "PRIVATE KEY";
 const ENCRYPTED: &str = "ENCRYPTED PRIVATE KEY";
-/// No metadata: whoever gets hold of its signature has nothing. As often as to be as long: some commands take a kilobyte only.
+/// No metadata: whoever gets hold of its signature has nothing. So often that it is as long: some commands take a
+/// kilobyte only.
 const TRIAL: &[u8] = b"Ashlar tries a key, which signs this and nothing more.\n";
 const TIMES: usize = 1000;
 
@@ -209,7 +210,7 @@ fn decrypt(text: &str) -> anyhow::Result<SigningKey> {
     let seed = plain.private_key.strip_prefix(&OCTETS).filter(|_| plain.algorithm.oid == ED25519);
     let seed: &[u8; 32] = seed
         .and_then(|seed| seed.try_into().ok())
-        .context("it is no ed25519 key: have a command sign with it, from a file NAME.toml")?;
+        .context("it is no ed25519 key: keep it elsewhere, and have a command sign with it, from a file NAME.toml")?;
     Ok(SigningKey::from_seed(seed))
 }
 

@@ -91,5 +91,5 @@ fn files_that_are_no_keys() {
     check("a.toml", "command = ['x']\npublic = 'y'\npin = 1", "unknown field `pin`");
     check("a.toml", "command = ['x']\npublic = 'y'", "no public key of ed25519, P-256 or RSA");
     let rsa = openssl(folder.path(), "genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048");
-    check("a.pem", &rsa, "it is no ed25519 key: have a command sign with it");
+    check("a.pem", &rsa, "it is no ed25519 key: keep it elsewhere");
 }
