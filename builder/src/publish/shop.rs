@@ -155,13 +155,13 @@ impl Shop {
     fn list(&mut self) -> anyhow::Result<(u64, Vec<u8>)> {
         let before = self.before.as_ref();
         let is_new = before.is_none_or(|before| before.targets != self.targets.targets);
-        // A role's new key signs anew what the old one did, and so does who finds that its time will be up.
-        let is_old = || anyhow::Ok(self.is_signed_by_others()? || self.targets.common.expires <= self.fresh);
-        if !is_new && !is_old()? {
-            return self.published();
-        }
         let version = before.map_or(0, |before| before.version) + 1;
         let waiting = self.keys.waiting(version)?.filter(|waiting| waiting.targets == self.targets.targets);
+        // A role's new key signs anew what the old one did, and so does who finds that its time will be up.
+        let is_old = || anyhow::Ok(self.targets.common.expires <= self.fresh || self.is_signed_by_others()?);
+        if !is_new && waiting.is_none() && !is_old()? {
+            return self.published();
+        }
         self.targets.common =
             waiting.map_or_else(|| Common::new::<Targets>(version, in_days(DAYS)), |waiting| waiting.common);
         Ok((version, self.keys.signed(RoleName::Targets, &self.targets)?))
@@ -359,6 +359,13 @@ mod tests {
         // And then there is nothing new.
         publisher.shop().unwrap().put_out().unwrap();
         assert_eq!(publisher.versions(), [6, 6, 3]);
+        // Until its time would be up before the timestamp's: then both sign the same once more.
+        let mut shop = Shop::open(&path("shop"), publisher.keys(), DAYS as u32 + 1).unwrap();
+        waits(shop.put_out().map(|()| [0; 3]), 4);
+        drop(shop);
+        sign(4);
+        publisher.shop().unwrap().put_out().unwrap();
+        assert_eq!(publisher.versions(), [8, 8, 4]);
     }
 
     #[test]
