@@ -1,22 +1,24 @@
 //! The client: one connection pool, one policy for time-outs and tries, requests with their answers checked.
-//! Writing blobs to files, and going on with them, is in `download`.
+//! Writing blobs to files, and going on with them, is in `download`; what a registry wants besides, in `registry`.
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use ureq::http::Response;
 use ureq::tls::{PemItem, RootCerts, TlsConfig};
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, RequestBuilder, ResponseExt as _, SendBody};
 
 use crate::error::{Cause, Error};
 use crate::names::Names;
 use crate::pace::{Brake, Pace};
+use crate::registry::{Login, MANIFEST};
 
 /// Connections that are kept open to one server; as many threads as that are worth using.
 const KEPT_CONNECTIONS: usize = 8;
 const REDIRECTS: u32 = 5;
+const UNAUTHORIZED: u16 = 401;
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 * 1024;
 /// Where systems keep the certificates that their administrator trusts.
@@ -74,6 +76,7 @@ impl Default for Policy {
 pub struct Client {
     agent: Agent,
     pub(crate) policy: Policy,
+    login: Option<Login>,
 }
 
 impl Default for Client {
@@ -85,6 +88,15 @@ impl Default for Client {
 impl Client {
     /// A client with a policy of its own.
     pub fn new(policy: Policy) -> Self {
+        Self::made(policy, None)
+    }
+
+    /// A client of a registry. What it says to be let in it says to that server alone.
+    pub(crate) fn with_login(policy: Policy, login: Login) -> Self {
+        Self::made(policy, Some(login))
+    }
+
+    fn made(policy: Policy, login: Option<Login>) -> Self {
         let mut config = Agent::config_builder()
             .http_status_as_error(false)
             .accept_encoding("identity")
@@ -101,7 +113,12 @@ impl Client {
         if let Some(proxy) = &policy.proxy {
             config = config.proxy(Some(proxy.0.clone()));
         }
-        Self { agent: Agent::with_parts(config.build(), DefaultConnector::default(), Names::default()), policy }
+        if let Some(login) = &login {
+            config = config.accept(format!("{MANIFEST}, */*"));
+            // A redirect never takes along what is said to be let in: that is so unless ureq is told otherwise.
+            config = config.https_only(login.is_private());
+        }
+        Self { agent: Agent::with_parts(config.build(), DefaultConnector::default(), Names::default()), policy, login }
     }
 
     /// Fetches a document whose digest is not known beforehand (it is signed, or only a hint).
@@ -109,13 +126,7 @@ impl Client {
     /// # Errors
     /// After the policy's tries, or at once where another try cannot help; never more than `limit` bytes.
     pub fn get(&self, url: &str, limit: u64) -> Result<Vec<u8>, Error> {
-        let mut tries = self.tries();
-        loop {
-            match self.get_once(url, limit) {
-                Ok(bytes) => return Ok(bytes),
-                Err(cause) => tries.after(cause).map_err(|cause| Error::new(url, cause))?,
-            }
-        }
+        self.until_done(url, || content(self.ask(url, None)?, limit))
     }
 
     /// Whether it answers with success (2xx); what it says is not read.
@@ -123,15 +134,7 @@ impl Client {
     /// # Errors
     /// It does not, once the policy's tries are over.
     pub fn answers(&self, url: &str) -> Result<(), Error> {
-        let mut tries = self.tries();
-        loop {
-            let cause = match self.ask(url, None) {
-                Ok(answer) if (200..300).contains(&answer.status) => return Ok(()),
-                Ok(answer) => Cause::Status(answer.status),
-                Err(cause) => cause,
-            };
-            tries.after(cause).map_err(|cause| Error::new(url, cause))?;
-        }
+        self.until_done(url, || is_success(self.ask(url, None)?.status))
     }
 
     /// Sends a document, once: what it does may have been done, though no answer came. Returns the status and what was
@@ -151,21 +154,87 @@ impl Client {
         answered.map_err(|cause| Error::new(url, cause))
     }
 
-    fn get_once(&self, url: &str, limit: u64) -> Result<Vec<u8>, Cause> {
-        let mut answer = self.ask(url, None)?;
-        if answer.status != 200 {
-            return Err(Cause::Status(answer.status));
+    /// For whoever lets us in: what is said to the registry is not said to them.
+    pub(crate) fn get_once(&self, url: &str, limit: u64, authorization: Option<&str>) -> Result<Vec<u8>, Cause> {
+        let request = authorized(self.agent.get(url), authorization);
+        content(self.answer(request.call().map_err(cause)?), limit)
+    }
+
+    /// Whether there is something at an address.
+    pub(crate) fn has(&self, url: &str) -> Result<bool, Error> {
+        self.until_done(url, || {
+            let response = self.let_in(url, &|header| authorized(self.agent.head(url), header).call())?;
+            match response.status().as_u16() {
+                // Some let nobody but readers ask a store that they redirect to.
+                403 | 404 => Ok(false),
+                status => is_success(status).map(|()| true),
+            }
+        })
+    }
+
+    /// Begins something at an address: where it goes on.
+    pub(crate) fn begin(&self, url: &str) -> Result<String, Cause> {
+        let response = self.let_in(url, &|header| authorized(self.agent.post(url), header).send_empty())?;
+        is_success(response.status().as_u16())?;
+        let place = response.headers().get("location").and_then(|value| value.to_str().ok());
+        place.map(str::to_owned).ok_or_else(|| Cause::Url("the server does not say where to go on".to_owned()))
+    }
+
+    /// Puts content of a size to an address.
+    pub(crate) fn put<R: Read>(
+        &self,
+        url: &str,
+        kind: &str,
+        size: u64,
+        open: &dyn Fn() -> io::Result<R>,
+    ) -> Result<(), Cause> {
+        let response = self.let_in(url, &|header| {
+            let request = self.agent.put(url).header("content-type", kind).header("content-length", size.to_string());
+            authorized(request, header).send(SendBody::from_reader(&mut open()?.take(size)))
+        })?;
+        is_success(response.status().as_u16())
+    }
+
+    /// Once more with each of the policy's tries.
+    pub(crate) fn until_done<T>(&self, url: &str, once: impl Fn() -> Result<T, Cause>) -> Result<T, Error> {
+        let mut tries = self.tries();
+        loop {
+            match once() {
+                Ok(done) => return Ok(done),
+                Err(cause) => tries.after(cause).map_err(|cause| Error::new(url, cause))?,
+            }
         }
-        answer.whole(limit)
     }
 
     /// Sends one request; `range` is a closed range of bytes.
     pub(crate) fn ask(&self, url: &str, range: Option<(u64, u64)>) -> Result<Answer, Cause> {
-        let mut request = self.agent.get(url);
-        if let Some((first, last)) = range {
-            request = request.header("range", format!("bytes={first}-{last}"));
+        let response = self.let_in(url, &|header| {
+            let mut request = authorized(self.agent.get(url), header);
+            if let Some((first, last)) = range {
+                request = request.header("range", format!("bytes={first}-{last}"));
+            }
+            request.call()
+        })?;
+        Ok(self.answer(response))
+    }
+
+    /// Sends a request; once more where a registry says what to say besides.
+    fn let_in(&self, url: &str, send: Call<'_>) -> Result<Response<Body>, Cause> {
+        let Some(login) = self.login.as_ref().filter(|login| login.is_for(url)) else {
+            return send(None).map_err(cause);
+        };
+        let response = send(login.header().as_deref()).map_err(cause)?;
+        // Whoever we were redirected to is told nothing.
+        if response.status() != UNAUTHORIZED || !login.is_for(&response.get_uri().to_string()) {
+            return Ok(response);
         }
-        Ok(self.answer(request.call().map_err(cause)?))
+        let said = response.headers().get_all("www-authenticate").iter().filter_map(|value| value.to_str().ok());
+        let header = login.renew(self, &said.collect::<Vec<_>>().join(", "))?;
+        let response = send(Some(&header)).map_err(cause)?;
+        match response.status() == UNAUTHORIZED {
+            true => Err(Cause::Denied(login.who().to_owned())),
+            false => Ok(response),
+        }
     }
 
     fn answer(&self, response: Response<Body>) -> Answer {
@@ -190,10 +259,33 @@ impl Client {
     }
 }
 
+/// Sends a request with an `Authorization`, or without.
+type Call<'a> = &'a dyn Fn(Option<&str>) -> Result<Response<Body>, ureq::Error>;
+
+fn authorized<B>(request: RequestBuilder<B>, header: Option<&str>) -> RequestBuilder<B> {
+    match header {
+        Some(header) => request.header("authorization", header),
+        None => request,
+    }
+}
+
+fn is_success(status: u16) -> Result<(), Cause> {
+    if (200..300).contains(&status) { Ok(()) } else { Err(Cause::Status(status)) }
+}
+
+fn content(mut answer: Answer, limit: u64) -> Result<Vec<u8>, Cause> {
+    match answer.status {
+        200 => answer.whole(limit),
+        status => Err(Cause::Status(status)),
+    }
+}
+
 /// Why there is no answer.
 fn cause(error: ureq::Error) -> Cause {
     match error {
-        ureq::Error::BadUri(_) | ureq::Error::Http(_) => Cause::Url(error.to_string()),
+        ureq::Error::BadUri(_) | ureq::Error::Http(_) | ureq::Error::RequireHttpsOnly(_) => {
+            Cause::Url(error.to_string())
+        }
         other => Cause::Connect(other.to_string()),
     }
 }

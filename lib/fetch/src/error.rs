@@ -27,6 +27,12 @@ pub enum Cause {
     /// An HTTP status other than success.
     #[error("the server answered {0}")]
     Status(u16),
+    /// The server lets us do nothing, or not that.
+    #[error("be let in: {0}")]
+    Denied(String),
+    /// What a tag names is none of ours.
+    #[error("read the manifest: {0}")]
+    Manifest(String),
     /// The body ended early.
     #[error("the transfer was cut after {got} of {want} bytes")]
     Cut {
@@ -107,6 +113,11 @@ impl Error {
     /// Whether the server answered with something else than the part that was asked for.
     pub fn has_no_ranges(&self) -> bool {
         matches!(self.cause, Cause::Range { .. } | Cause::Status(416))
+    }
+
+    /// Whether the server has none of that. Some stores answer 403, so as not to tell what they have.
+    pub fn is_absence(&self) -> bool {
+        matches!(self.cause, Cause::Status(403 | 404 | 410))
     }
 
     /// The HTTP status, where the server answered one that is not success.

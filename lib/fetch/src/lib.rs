@@ -2,7 +2,7 @@
 //! SHA-256 says, and a cut transfer goes on where it stopped.
 //!
 //! Blocking, on purpose: callers that want parallelism use threads. Proxies come from the environment
-//! (`http_proxy`, `https_proxy`, `no_proxy`). Nothing here knows Debian, OCI or TUF.
+//! (`http_proxy`, `https_proxy`, `no_proxy`). Nothing here knows Debian or TUF; of OCI it knows how registries are spoken to.
 //!
 //! Errors name the path of a URL and never its host: they end in logs that people publish.
 #![warn(missing_docs)]
@@ -15,8 +15,10 @@ mod error;
 mod names;
 mod pace;
 mod part;
+pub mod registry;
 
 pub use cache::Cache;
 pub use client::{Client, Policy, Proxy};
 pub use digest::{BadDigest, Blob, Digest};
 pub use error::{Cause, Error};
+pub use registry::Registry;
