@@ -113,15 +113,23 @@ pub struct InspectArgs {
 /// Where releases are published, and by whom.
 #[derive(Debug, Args)]
 pub struct ShopArgs {
-    /// The published folder, which any HTTP server serves.
-    #[arg(long, value_name = "DIR")]
-    pub to: PathBuf,
+    /// The published folder, which any HTTP server serves, or a repository of an OCI registry: oci://HOST[:PORT]/NAME,
+    /// or oci+http://… without TLS.
+    #[arg(long, value_name = "DIR|ADDRESS")]
+    pub to: String,
     /// Folder of `ashlar keys new`.
     #[arg(long, value_name = "DIR")]
     pub keys: PathBuf,
     /// Days until devices stop believing that nothing is held back, unless it is published again by then.
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub fresh: u32,
+    /// What `podman login` has written for the registry; what REGISTRY_AUTH_FILE names, or podman's or docker's own file
+    /// unless said otherwise.
+    #[arg(long, value_name = "FILE")]
+    pub authfile: Option<PathBuf>,
+    /// Folder of what patches are made from and only a registry has; ~/.cache/ashlar unless said otherwise.
+    #[arg(long, value_name = "DIR")]
+    pub cache: Option<PathBuf>,
 }
 
 /// `ashlar publish`
@@ -196,11 +204,25 @@ impl ImageArgs {
     /// # Errors
     /// None is said, and the environment names no home.
     pub fn cache(&self) -> anyhow::Result<PathBuf> {
-        let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let cache = self.cache.clone().or_else(|| Some(set("XDG_CACHE_HOME")?.join("ashlar")));
-        let cache = cache.or_else(|| Some(set("HOME")?.join(".cache/ashlar")));
-        cache.context("find a cache folder: HOME is not set; name one with --cache")
+        cache(self.cache.as_ref())
     }
+}
+
+impl ShopArgs {
+    /// The cache folder.
+    ///
+    /// # Errors
+    /// As [`ImageArgs::cache`].
+    pub fn cache(&self) -> anyhow::Result<PathBuf> {
+        cache(self.cache.as_ref())
+    }
+}
+
+fn cache(said: Option<&PathBuf>) -> anyhow::Result<PathBuf> {
+    let set = |name: &str| env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let cache = said.cloned().or_else(|| Some(set("XDG_CACHE_HOME")?.join("ashlar")));
+    let cache = cache.or_else(|| Some(set("HOME")?.join(".cache/ashlar")));
+    cache.context("find a cache folder: HOME is not set; name one with --cache")
 }
 
 impl LockArgs {

@@ -1,5 +1,5 @@
 //! Releases for devices: a static folder of files named by their content, and signed metadata about them (The Update
-//! Framework, see `ashlar_formats::tuf`). Any HTTP server serves it, and so does a USB stick.
+//! Framework, see `ashlar_formats::tuf`). Any HTTP server serves it, and so does a USB stick; a registry has the same files.
 //!
 //! | file | what |
 //! |---|---|
@@ -10,21 +10,25 @@
 //! | `targets/IMAGE/ARCH/VERSION/SHA256.FILE.from-OLDER` | a patch for those who run OLDER |
 //!
 //! Readers see the old state or the new one: the timestamp comes last, by a rename. Here: the verbs; `keys` has those
-//! about keys, `keyring` the keys, `shop` the folder.
+//! about keys, `keyring` the keys, `shop` what is published, `place` and `repository` where.
 
+mod credentials;
 mod keyring;
 pub mod keys;
 mod patch;
+mod place;
 mod plan;
+mod repository;
 mod shop;
 
 use std::cmp::Ordering;
 use std::fs::{self, File};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use ashlar_config::version;
 use ashlar_fetch::Digest;
+use ashlar_fetch::registry::Address;
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{self, Target, patch_name, target_name};
 use serde_json::{Value, json};
@@ -34,6 +38,8 @@ use crate::assemble::release::Piece;
 use crate::cli::{PublishArgs, ShopArgs, WithdrawArgs};
 use keyring::Keyring;
 pub use keyring::passphrase;
+use place::{Folder, Place};
+use repository::Repository;
 use shop::Shop;
 
 /// The target that carries what is said about a release.
@@ -56,14 +62,14 @@ pub fn publish(args: &PublishArgs) -> anyhow::Result<()> {
     for (folder, release) in args.releases.iter().zip(&releases) {
         add(&mut shop, folder, release, args)?;
     }
-    for release in &releases {
-        add_patches(&mut shop, release, args.patches)?;
+    for (folder, release) in args.releases.iter().zip(&releases) {
+        add_patches(&mut shop, folder, release, args.patches)?;
     }
     shop.put_out()?;
     for release in &releases {
-        println!("{}: {} {} for {}", args.shop.to.display(), release.image, release.version, release.arch);
+        println!("{}: {} {} for {}", args.shop.to, release.image, release.version, release.arch);
     }
-    println!("{}: signed, good until {}", args.shop.to.display(), shop.fresh_until());
+    println!("{}: signed, good until {}", args.shop.to, shop.fresh_until());
     Ok(())
 }
 
@@ -83,7 +89,7 @@ pub fn withdraw(args: &WithdrawArgs) -> anyhow::Result<()> {
         }
     }
     if withdrawn.is_empty() {
-        bail!("withdraw version {}: {} has no such release", args.version, args.shop.to.display());
+        bail!("withdraw version {}: {} has no such release", args.version, args.shop.to);
     }
     shop.put_out()?;
     withdrawn.iter().for_each(|name| println!("{name}: withdrawn"));
@@ -91,7 +97,11 @@ pub fn withdraw(args: &WithdrawArgs) -> anyhow::Result<()> {
 }
 
 fn open(args: &ShopArgs) -> anyhow::Result<Shop> {
-    Shop::open(&args.to, Keyring::open(&args.keys)?, args.fresh)
+    let place: Box<dyn Place> = match Address::is_meant(&args.to) {
+        true => Box::new(Repository::open(&args.to, args.authfile.as_deref(), &args.cache()?)?),
+        false => Box::new(Folder::open(Path::new(&args.to))?),
+    };
+    Shop::open(place, Keyring::open(&args.keys)?, args.fresh)
 }
 
 fn read(folder: &Path) -> anyhow::Result<Release> {
@@ -144,10 +154,10 @@ fn older(shop: &Shop, release: &Release, count: usize) -> Vec<tuf::Release> {
 }
 
 /// Adds patches from the last versions before a release. Those that are out already stay as they are.
-fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Result<()> {
+fn add_patches(shop: &mut Shop, folder: &Path, release: &Release, count: usize) -> anyhow::Result<()> {
     for from in older(shop, release, count) {
         for file in tuf::FILES {
-            let made = add_patch(shop, release, &from, file);
+            let made = add_patch(shop, folder, release, &from, file);
             // What is half-written, or was taken, stays nowhere.
             let _ = fs::remove_file(shop.scratch());
             made.with_context(|| {
@@ -158,20 +168,19 @@ fn add_patches(shop: &mut Shop, release: &Release, count: usize) -> anyhow::Resu
     Ok(())
 }
 
-fn add_patch(shop: &mut Shop, release: &Release, from: &tuf::Release, file: &str) -> anyhow::Result<()> {
+fn add_patch(shop: &mut Shop, folder: &Path, release: &Release, from: &tuf::Release, file: &str) -> anyhow::Result<()> {
     let name = |version: &str, file: &str| target_name(&from.image, &from.arch, version, file);
     let makes = name(&release.version, file);
     let patch = patch_name(&makes, &from.version);
     if shop.has(&patch) {
         return Ok(());
     }
-    let (old, new) = (shop.file(&name(&from.version, file))?, shop.file(&makes)?);
-    if !old.exists() {
-        println!("{patch}: left out, {} is not kept any more", old.display());
+    let Some(old) = shop.file(&name(&from.version, file))? else {
+        println!("{patch}: left out, that version's {file} is not kept any more");
         return Ok(());
-    }
-    let tree = shop.file(&name(&release.version, TOLD_WITH))?;
-    let Some(head) = make_patch(shop, from, file, &new, &tree)? else { return Ok(()) };
+    };
+    let new = folder.join(file);
+    let Some(head) = make_patch(shop, from, file, &new, &folder.join(TOLD_WITH))? else { return Ok(()) };
     let base = match file {
         ROOT => from.root_hash.clone(),
         _ => Digest::of_reader(&mut File::open(&old)?)?.to_string(),
@@ -198,13 +207,19 @@ fn make_patch(
     new: &Path,
     tree: &Path,
 ) -> anyhow::Result<Option<ashlar_formats::patch::Head>> {
-    let old = |file: &str| shop.file(&target_name(&from.image, &from.arch, &from.version, file));
+    let old = kept(shop, from, file)?;
     if file != ROOT {
-        return patch::of_file(&old(file)?, new, &shop.scratch());
+        return patch::of_file(&old, new, &shop.scratch());
     }
     let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-    let (before, after) = (read(&old(TOLD_WITH)?)?, read(tree)?);
-    patch::of_root((&old(file)?, &before), (new, &after), &shop.scratch())
+    let (before, after) = (read(&kept(shop, from, TOLD_WITH)?)?, read(tree)?);
+    patch::of_root((&old, &before), (new, &after), &shop.scratch())
+}
+
+/// A file of a published version.
+fn kept(shop: &Shop, from: &tuf::Release, file: &str) -> anyhow::Result<PathBuf> {
+    let name = target_name(&from.image, &from.arch, &from.version, file);
+    shop.file(&name)?.with_context(|| format!("{name} is not kept any more"))
 }
 
 /// What is signed is what was built.

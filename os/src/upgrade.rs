@@ -29,7 +29,7 @@ pub struct Options {
     /// Reboot into it at once
     #[arg(long)]
     now: bool,
-    /// A published folder, a tar of one, or its address, instead of the machine's own source
+    /// A published folder, a tar of one, or its address (https, http or oci), instead of the machine's own source
     #[arg(long, value_name = "FOLDER|TAR|URL")]
     from: Option<String>,
     /// This version, instead of the newest

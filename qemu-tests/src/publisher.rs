@@ -13,6 +13,8 @@ use crate::{BUILDER_VARIABLE, fixture, tool};
 pub struct Publisher {
     builder: PathBuf,
     folder: PathBuf,
+    /// Where it publishes, if that is not the folder `shop`.
+    pub elsewhere: Option<String>,
 }
 
 impl Publisher {
@@ -25,7 +27,7 @@ impl Publisher {
     pub fn with(builder: PathBuf, name: &str) -> Result<Self> {
         let folder = std::env::temp_dir().join(format!("ashlar-publisher-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&folder)?;
-        let publisher = Self { builder, folder };
+        let publisher = Self { builder, folder, elsewhere: None };
         publisher.ashlar(&["keys", "new", &publisher.path("keys")])?;
         Ok(publisher)
     }
@@ -49,8 +51,9 @@ impl Publisher {
 
     /// `ashlar publish`; `more` are further arguments. Returns what it says.
     pub fn publish(&self, image: &Derived, more: &[&str]) -> Result<String> {
-        let (release, shop, keys) = (image.output().display().to_string(), self.path("shop"), self.path("keys"));
-        let arguments = ["publish", &release, "--to", &shop, "--keys", &keys];
+        let (release, keys, cache) = (image.output().display().to_string(), self.path("keys"), self.path("cache"));
+        let to = self.elsewhere.clone().unwrap_or_else(|| self.path("shop"));
+        let arguments = ["publish", &release, "--to", &to, "--keys", &keys, "--cache", &cache];
         self.ashlar(&[&arguments, more].concat())
     }
 

@@ -31,7 +31,7 @@ impl Drive {
     }
 }
 
-/// Where the guest finds a server of this host's.
+/// Where the guest finds servers of this host's.
 pub const WEB: &str = "10.0.2.100";
 
 /// A network card.
@@ -43,8 +43,8 @@ pub enum Network {
         ssh_port: u16,
         /// Nothing but the forwarded port reaches the guest, and it reaches nobody but `web`.
         restricted: bool,
-        /// Port of 127.0.0.1 that the guest reaches as [`WEB`].
-        web: Option<u16>,
+        /// Ports of [`WEB`], and those of 127.0.0.1 behind them.
+        web: Vec<(u16, u16)>,
     },
     /// Ethernet frames as datagrams to a peer of ours (see [`crate::peer`]).
     Peer {
@@ -235,10 +235,9 @@ fn network_arguments(index: usize, network: &Network) -> [String; 4] {
             let restrict = if *restricted { "on" } else { "off" };
             let begin = write!(backend, "user,id=net{index},restrict={restrict},hostfwd=tcp:127.0.0.1:{ssh_port}-:22");
             // QEMU itself forwards a single connection; a program that it starts for each one can do more.
-            begin.and_then(|()| match web {
-                Some(port) => write!(backend, ",guestfwd=tcp:{WEB}:80-cmd:{}", relay(*port)),
-                None => Ok(()),
-            })
+            let mut forward =
+                |(port, own): &(u16, u16)| write!(backend, ",guestfwd=tcp:{WEB}:{port}-cmd:{}", relay(*own));
+            begin.and_then(|()| web.iter().try_for_each(&mut forward))
         }
         Network::Peer { peer_port, own_port } => {
             write!(backend, "socket,id=net{index},udp=127.0.0.1:{peer_port},localaddr=127.0.0.1:{own_port}")

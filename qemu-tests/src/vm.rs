@@ -57,7 +57,7 @@ pub struct Builder {
     size: u64,
     image: Option<PathBuf>,
     config: Option<String>,
-    web: Option<u16>,
+    web: Vec<(u16, u16)>,
 }
 
 impl Builder {
@@ -91,9 +91,14 @@ impl Builder {
         self
     }
 
-    /// A port of this host that the machine reaches as [`crate::qemu::WEB`].
-    pub fn web(mut self, port: u16) -> Self {
-        self.web = Some(port);
+    /// A port of this host that the machine reaches as a web server, [`crate::qemu::WEB`].
+    pub fn web(self, port: u16) -> Self {
+        self.server(80, port)
+    }
+
+    /// Likewise, as another port of that server.
+    pub fn server(mut self, port: u16, own: u16) -> Self {
+        self.web.push((port, own));
         self
     }
 
@@ -147,7 +152,7 @@ impl Vm {
     /// A machine of this name, which is also its host name.
     pub fn builder(name: &str) -> Builder {
         let (arch, image, config) = (Arch::host(), None, None);
-        Builder { name: name.into(), arch, memory: 512, cpus: 1, size: 4 * GIB, image, config, web: None }
+        Builder { name: name.into(), arch, memory: 512, cpus: 1, size: 4 * GIB, image, config, web: Vec::new() }
     }
 
     /// The machine's folder.

@@ -9,6 +9,7 @@ use std::path::Path;
 use ashlar_config::boot_entry::BootEntry;
 use ashlar_config::version::compare;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
+use ashlar_fetch::registry::Address;
 use ashlar_fetch::{Digest, Policy, Proxy};
 use ashlar_formats::date::Date;
 
@@ -25,7 +26,7 @@ use crate::record::{FOLDER, Record};
 use crate::road::Road;
 use crate::settings::Settings;
 use crate::slot::{Slot, Slots};
-use crate::source::{Folder, Http, Source};
+use crate::source::{Folder, Http, Registry, Source};
 use crate::tree::{self, Tree};
 use crate::{rollback, trust};
 
@@ -96,7 +97,10 @@ pub fn source(request: &Request, folder: Option<OwnedFd>, settings: &Settings) -
     let proxy = settings.proxy.as_deref().map(Proxy::parse).transpose();
     let proxy = proxy.map_err(|error| Error::Request(format!("use the proxy {}: {}", error.path, error.cause)))?;
     let policy = Policy { proxy, most_speed: settings.bandwidth, ..Policy::default() };
-    Ok(Box::new(Http::new(base, policy)?))
+    match Address::is_meant(base) {
+        true => Ok(Box::new(Registry::new(base, policy)?)),
+        false => Ok(Box::new(Http::new(base, policy)?)),
+    }
 }
 
 /// The release that comes next, if there is one.

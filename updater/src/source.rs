@@ -1,15 +1,18 @@
-//! Where a published folder is read from: an HTTP server, or a folder of this machine that somebody passed. It is not
-//! trusted with anything: what is signed decides.
+//! Where a published folder is read from: an HTTP server, an OCI registry, or a folder of this machine that somebody passed.
+//! It is not trusted with anything: what is signed decides.
 
 use std::fs::File;
 use std::io::Read;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileExt;
 
-use ashlar_fetch::{Client, Policy};
+use ashlar_fetch::registry::Address;
+use ashlar_fetch::{Client, Digest, Policy};
 use rustix::fs::{Mode, OFlags, ResolveFlags, openat2};
 
 use crate::error::{Error, at};
+
+const METADATA: &str = "metadata/";
 
 /// Takes bytes in their order.
 pub type Take<'a> = &'a mut dyn FnMut(&[u8]) -> Result<(), Error>;
@@ -36,7 +39,7 @@ impl Http {
             base.strip_prefix("http://").or(base.strip_prefix("https://")).is_some_and(|rest| !rest.is_empty());
         if !is_http {
             return Err(Error::Request(format!(
-                "use the source {base:?}: it is no address that begins with https:// or http://"
+                "use the source {base:?}: it is no address that begins with https://, http:// or oci://"
             )));
         }
         Ok(Self { client: Client::new(policy), base: base.trim_end_matches('/').to_owned() })
@@ -58,26 +61,67 @@ impl Source for Http {
     fn whole(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
         match self.client.get(&self.url(path), limit) {
             Ok(bytes) => Ok(Some(bytes)),
-            // Some stores answer the one for the other, so as not to tell what they have.
-            Err(error) if matches!(error.status(), Some(403 | 404 | 410)) => Ok(None),
+            Err(error) if error.is_absence() => Ok(None),
             Err(error) => Err(told(&error)),
         }
     }
 
     fn part(&self, path: &str, total: u64, first: u64, length: u64, take: Take<'_>) -> Result<(), Error> {
-        let mut refused = None;
-        let mut deliver = |bytes: &[u8]| {
-            take(bytes).map_err(|error| {
-                refused = Some(error);
-                std::io::Error::other("not taken")
-            })
-        };
-        let fetched = self.client.part(&self.url(path), total, (first, first + length - 1), &mut deliver);
-        match (refused, fetched) {
-            (Some(error), _) => Err(error),
-            (None, Err(error)) if error.has_no_ranges() => Err(Error::NoRanges),
-            (None, fetched) => fetched.map_err(|error| told(&error)),
-        }
+        part(&self.client, &self.url(path), total, first, length, take)
+    }
+}
+
+fn part(client: &Client, url: &str, total: u64, first: u64, length: u64, take: Take<'_>) -> Result<(), Error> {
+    let mut refused = None;
+    let mut deliver = |bytes: &[u8]| {
+        take(bytes).map_err(|error| {
+            refused = Some(error);
+            std::io::Error::other("not taken")
+        })
+    };
+    let fetched = client.part(url, total, (first, first + length - 1), &mut deliver);
+    match (refused, fetched) {
+        (Some(error), _) => Err(error),
+        (None, Err(error)) if error.has_no_ranges() => Err(Error::NoRanges),
+        (None, fetched) => fetched.map_err(|error| told(&error)),
+    }
+}
+
+/// In a repository of an OCI registry: each file of metadata is an artifact, its name a tag; others are blobs, and have their
+/// digest in their name.
+#[derive(Debug)]
+pub struct Registry(ashlar_fetch::Registry);
+
+impl Registry {
+    /// By its address.
+    pub fn new(address: &str, policy: Policy) -> Result<Self, Error> {
+        let address = Address::parse(address).map_err(|error| Error::Request(format!("use the source: {error}")))?;
+        Ok(Self(ashlar_fetch::Registry::new(address, None, policy)))
+    }
+
+    fn digest(&self, path: &str) -> Result<Option<Digest>, Error> {
+        let Some(name) = path.strip_prefix(METADATA) else { return Ok(named(path)) };
+        let Some(manifest) = self.0.manifest(name).map_err(|error| told(&error))? else { return Ok(None) };
+        let blob = manifest.only().ok_or_else(|| Error::Source(format!("the tag {name} names no file of metadata")))?;
+        Ok(Some(blob.digest))
+    }
+}
+
+/// `SHA256.FILE`
+fn named(path: &str) -> Option<Digest> {
+    path.rsplit('/').next()?.split('.').next()?.parse().ok()
+}
+
+impl Source for Registry {
+    fn whole(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Error> {
+        let Some(digest) = self.digest(path)? else { return Ok(None) };
+        self.0.client().get(&self.0.blob(digest), limit).map(Some).map_err(|error| told(&error))
+    }
+
+    fn part(&self, path: &str, total: u64, first: u64, length: u64, take: Take<'_>) -> Result<(), Error> {
+        let none = || Error::Source(format!("{path} is not there"));
+        let digest = self.digest(path)?.ok_or_else(none)?;
+        part(self.0.client(), &self.0.blob(digest), total, first, length, take)
     }
 }
 
@@ -155,6 +199,21 @@ mod tests {
         for bad in ["", "ftp://a", "/srv/update", "http://"] {
             assert!(Http::new(bad, Policy::default()).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn digests_are_in_names() {
+        let digest = "0f".repeat(32);
+        let check = |path: &str, expect: Option<&str>| {
+            assert_eq!(named(path).map(|digest| digest.to_string()).as_deref(), expect, "{path}");
+        };
+        check(&format!("targets/base/x86_64/1/{digest}.root.erofs.from-0.9"), Some(&digest));
+        check("targets/base/x86_64/1/root.erofs", None);
+        check(&format!("{digest}/x"), None);
+        assert!(Registry::new("oci://a/b", Policy::default()).is_ok());
+        assert!(
+            Registry::new("oci://a", Policy::default()).unwrap_err().to_string().contains("no address of a repository")
+        );
     }
 
     #[test]

@@ -60,7 +60,8 @@ pub fn main(options: &Options) -> Result<()> {
     launch.cpus = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
     launch.console = Console::Terminal;
     // It serves as long as this program runs, which is as long as QEMU does.
-    let web = options.serve.as_deref().map(Web::serve).transpose()?.map(|web| web.port);
+    let web = options.serve.as_deref().map(Web::serve).transpose()?;
+    let web = web.iter().map(|web| (80, web.port)).collect();
     launch.networks.push(Network::User { ssh_port: port, restricted: false, web });
     say(&format!("booting under {}; leave with Ctrl-a x", launch.accelerator.name()));
     say(&format!("log in from elsewhere: {}", identity.command(port)));

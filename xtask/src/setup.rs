@@ -50,7 +50,7 @@ const fn firmware(arch: Arch, package: &'static str) -> Need {
     Need { purpose: Use::Boot(arch), sign: Sign::Firmware(arch), package }
 }
 
-const NEEDS: [Need; 22] = [
+const NEEDS: [Need; 23] = [
     program(Use::Build, "cc", "gcc"),
     file(Use::Build, &["/usr/include/stdlib.h"], "libc6-dev"),
     file(
@@ -85,6 +85,7 @@ const NEEDS: [Need; 22] = [
     program(Use::Check, "fsck.erofs", "erofs-utils"),
     program(Use::Check, "sbverify", "sbsigntool"),
     program(Use::Check, "etcd", "etcd-server"),
+    program(Use::Check, "docker-registry", "docker-registry"),
 ];
 
 impl Need {

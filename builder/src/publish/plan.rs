@@ -9,7 +9,7 @@ use ashlar_formats::tuf::{self, FILES, target_name};
 use ashlar_formats::verity::BLOCK;
 
 use super::shop::Shop;
-use super::{ROOT, TOLD_WITH, make_patch, patch};
+use super::{ROOT, TOLD_WITH, kept, make_patch, patch};
 use crate::assemble::Release;
 
 /// Bytes that a machine fetches.
@@ -38,11 +38,10 @@ pub fn show(shop: &Shop, folder: &Path, release: &Release, older: &[tuf::Release
 }
 
 fn roads(shop: &Shop, folder: &Path, from: &tuf::Release) -> anyhow::Result<Option<Roads>> {
-    let old = |file: &str| shop.file(&target_name(&from.image, &from.arch, &from.version, file));
     let mut roads = Roads { patch: 0, blocks: 0 };
     for file in FILES {
         let new = folder.join(file);
-        if !old(file)?.exists() {
+        if shop.file(&target_name(&from.image, &from.arch, &from.version, file))?.is_none() {
             return Ok(None);
         }
         let made = make_patch(shop, from, file, &new, &folder.join(TOLD_WITH));
@@ -52,7 +51,7 @@ fn roads(shop: &Shop, folder: &Path, from: &tuf::Release) -> anyhow::Result<Opti
         roads.patch += patched?.min(whole);
         roads.blocks += if file == ROOT {
             let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-            let (before, after) = (read(&old(TOLD_WITH)?)?, read(&folder.join(TOLD_WITH))?);
+            let (before, after) = (read(&kept(shop, from, TOLD_WITH)?)?, read(&folder.join(TOLD_WITH))?);
             patch::new_blocks(&before, &after)? * BLOCK as u64
         } else {
             whole

@@ -1,40 +1,37 @@
-//! The published folder: what is in it, and the next state of it.
+//! What is published at a place, and the next state of it.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use ashlar_fetch::Digest;
+use ashlar_fetch::{Blob, Digest};
 use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{
     Common, Document, MetaFile, Metadata, Release, Role, RoleName, Roles, Root, Snapshot, Target, Targets, Timestamp,
 };
 
 use super::keyring::{Keyring, in_days};
+use super::place::Place;
 
-const METADATA: &str = "metadata";
 const TIMESTAMP: &str = "timestamp.json";
-const LOCK: &str = ".lock";
-const SCRATCH: &str = ".patch";
 /// The two that are replaced with each release may be good for long: the timestamp is not.
 const DAYS: u64 = 365;
 
-/// The folder, ours until the value goes away.
+/// Keys, and what they have signed there.
 #[derive(Debug)]
 pub struct Shop {
-    folder: PathBuf,
+    place: Box<dyn Place>,
     keys: Keyring,
     targets: Targets,
     /// As published; nothing before the first time.
     before: Option<Before>,
     fresh: Date,
-    _lock: File,
 }
 
 #[derive(Debug)]
 struct Before {
+    /// The bytes of the timestamp, which say it all.
+    stamp: Vec<u8>,
     version: u64,
     targets: BTreeMap<String, Target>,
     snapshot: u64,
@@ -42,22 +39,15 @@ struct Before {
 }
 
 impl Shop {
-    /// Opens a folder, made where it is missing. What is in it has to be signed by these keys.
-    pub fn open(folder: &Path, keys: Keyring, fresh_days: u32) -> anyhow::Result<Self> {
-        let open = || format!("open published folder {}", folder.display());
-        fs::create_dir_all(folder.join(METADATA)).with_context(open)?;
-        let lock =
-            File::options().write(true).create(true).truncate(false).open(folder.join(LOCK)).with_context(open)?;
-        lock.lock().with_context(open)?;
-        let (targets, before) = if folder.join(METADATA).join(TIMESTAMP).exists() {
-            let (targets, before) = read(folder, &keys).with_context(open)?;
-            (targets, Some(before))
-        } else {
-            (Targets::new(0, in_days(DAYS)), None)
+    /// Reads what is there. It has to be signed by these keys.
+    pub fn open(place: Box<dyn Place>, keys: Keyring, fresh_days: u32) -> anyhow::Result<Self> {
+        let read = read(place.as_ref(), &keys).with_context(|| format!("open {}", place.name()))?;
+        let (targets, before) = match read {
+            Some((targets, before)) => (targets, Some(before)),
+            None => (Targets::new(0, in_days(DAYS)), None),
         };
-        let targets = resume(targets, &keys).with_context(open)?;
-        let fresh = in_days(fresh_days.into());
-        Ok(Self { folder: folder.to_owned(), keys, targets, before, fresh, _lock: lock })
+        let targets = resume(targets, &keys).with_context(|| format!("open {}", place.name()))?;
+        Ok(Self { place, keys, targets, before, fresh: in_days(fresh_days.into()) })
     }
 
     /// Everything that is offered.
@@ -76,21 +66,15 @@ impl Shop {
         self.targets.targets.contains_key(name)
     }
 
-    /// Where the bytes of a target are.
-    pub fn file(&self, name: &str) -> anyhow::Result<PathBuf> {
+    /// The file of a target; `None` where it is not kept any more.
+    pub fn file(&self, name: &str) -> anyhow::Result<Option<PathBuf>> {
         let target = self.targets.targets.get(name).with_context(|| format!("{name} is not published"))?;
-        self.place(name, target)
+        self.place.file(name, &blob(target)?)
     }
 
     /// For a file that is made before it is offered.
     pub fn scratch(&self) -> PathBuf {
-        self.folder.join(SCRATCH)
-    }
-
-    fn place(&self, name: &str, target: &Target) -> anyhow::Result<PathBuf> {
-        let digest = target.sha256().context("a target without a SHA-256")?;
-        let (folder, base) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;
-        Ok(self.folder.join("targets").join(folder).join(format!("{digest}.{base}")))
+        self.place.scratch()
     }
 
     /// Until when devices believe it.
@@ -114,17 +98,18 @@ impl Shop {
                 }
             }
         }
-        let place = self.place(name, &target)?;
+        self.place.add(name, &blob(&target)?, file)?;
         self.targets.targets.insert(name.to_owned(), target);
-        if place.metadata().is_ok_and(|there| Some(there.len()) == fs::metadata(file).ok().map(|file| file.len())) {
-            return Ok(());
-        }
-        put(&place, |fresh| fs::copy(file, fresh).map(drop))
+        Ok(())
     }
 
     /// Signs the new state and puts it out: what the timestamp points to first, the timestamp last. While targets wait for
     /// signatures, what is out is renewed, if it can be, and the error says what they wait for.
     pub fn put_out(&mut self) -> anyhow::Result<()> {
+        // Not every place has a lock.
+        if self.place.read(TIMESTAMP)? != self.before.as_ref().map(|before| before.stamp.clone()) {
+            bail!("publish to {}: somebody else has published there meanwhile; try again", self.place.name());
+        }
         let (list, waits) = match self.list() {
             Err(waits) if self.before.is_some() && !self.is_signed_by_others()? => (self.published()?, Some(waits)),
             list => (list?, None),
@@ -141,12 +126,13 @@ impl Shop {
             meta: [("snapshot.json".to_owned(), about(snapshot + 1, &together))].into(),
         };
         let stamp = self.keys.signed(RoleName::Timestamp, &stamp)?;
+        self.keep()?;
         for (version, bytes) in self.keys.roots() {
-            self.put(&format!("{version}.root.json"), bytes)?;
+            self.place.write(&format!("{version}.root.json"), bytes)?;
         }
-        self.put(&format!("{version}.targets.json"), &targets)?;
-        self.put(&format!("{}.snapshot.json", snapshot + 1), &together)?;
-        self.put(TIMESTAMP, &stamp)?;
+        self.place.write(&format!("{version}.targets.json"), &targets)?;
+        self.place.write(&format!("{}.snapshot.json", snapshot + 1), &together)?;
+        self.place.write(TIMESTAMP, &stamp)?;
         self.keys.published(version)?;
         waits.map_or(Ok(()), Err)
     }
@@ -169,8 +155,20 @@ impl Shop {
 
     fn published(&self) -> anyhow::Result<(u64, Vec<u8>)> {
         let version = self.before.as_ref().map_or(0, |before| before.version);
-        let path = self.metadata(&format!("{version}.targets.json"));
-        Ok((version, fs::read(&path).with_context(|| format!("read {}", path.display()))?))
+        let name = format!("{version}.targets.json");
+        Ok((version, self.place.read(&name)?.with_context(|| format!("read {name}: it is gone"))?))
+    }
+
+    /// Has the place keep the releases that are new, or have new files.
+    fn keep(&self) -> anyhow::Result<()> {
+        let none = BTreeMap::new();
+        let before = releases(self.before.as_ref().map_or(&none, |before| &before.targets))?;
+        for (release, files) in releases(&self.targets.targets)? {
+            if before.get(release) != Some(&files) {
+                self.place.keep(release, &files)?;
+            }
+        }
+        Ok(())
     }
 
     /// Whether the published targets are signed by a key that is not in use any more.
@@ -179,26 +177,23 @@ impl Shop {
         let root = self.keys.root();
         Ok(Document::parse(&bytes)?.verify(&root.roles.targets, &root.keys).is_err())
     }
-
-    fn metadata(&self, name: &str) -> PathBuf {
-        self.folder.join(METADATA).join(name)
-    }
-
-    fn put(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()> {
-        put(&self.metadata(name), |fresh| fs::write(fresh, bytes))
-    }
 }
 
-/// Writes a file whole or not at all.
-fn put(path: &Path, write: impl FnOnce(&Path) -> io::Result<()>) -> anyhow::Result<()> {
-    let fresh = path.with_added_extension("new");
-    let put = || {
-        path.parent().map_or(Ok(()), fs::create_dir_all)?;
-        write(&fresh)?;
-        File::open(&fresh)?.sync_all()?;
-        fs::rename(&fresh, path)
-    };
-    put().with_context(|| format!("write {}", path.display()))
+fn blob(target: &Target) -> anyhow::Result<Blob> {
+    let digest = target.sha256().context("a target without a SHA-256")?.parse()?;
+    Ok(Blob { digest, size: target.length })
+}
+
+/// The files of each release, by their names.
+type Releases<'a> = BTreeMap<&'a str, Vec<(&'a str, Blob)>>;
+
+fn releases(targets: &BTreeMap<String, Target>) -> anyhow::Result<Releases<'_>> {
+    let mut releases = Releases::new();
+    for (name, target) in targets {
+        let (release, file) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;
+        releases.entry(release).or_default().push((file, blob(target)?));
+    }
+    Ok(releases)
 }
 
 /// The targets that wait for signatures, if any do: what is added is added to those.
@@ -218,40 +213,44 @@ fn about(version: u64, bytes: &[u8]) -> MetaFile {
     MetaFile { version, length: Some(bytes.len() as u64), hashes }
 }
 
-/// The published state. Its signatures are those of the keys that were in use then, so of any root of ours.
-fn read(folder: &Path, keys: &Keyring) -> anyhow::Result<(Targets, Before)> {
-    let timestamp: Timestamp = one(folder, TIMESTAMP, keys, |roles| &roles.timestamp)?;
+/// The published state, if there is one. Its signatures are those of the keys that were in use then, so of any root of ours.
+fn read(place: &dyn Place, keys: &Keyring) -> anyhow::Result<Option<(Targets, Before)>> {
+    let Some(stamp) = place.read(TIMESTAMP)? else { return Ok(None) };
+    let timestamp: Timestamp = one(TIMESTAMP, &stamp, keys, |roles| &roles.timestamp)?;
     let version = |meta: &BTreeMap<String, MetaFile>, name: &str| meta.get(name).map_or(0, |file| file.version);
-    let number = version(&timestamp.meta, "snapshot.json");
-    let snapshot: Snapshot = one(folder, &format!("{number}.snapshot.json"), keys, |roles| &roles.snapshot)?;
-    let number = version(&snapshot.meta, "targets.json");
-    let targets: Targets = one(folder, &format!("{number}.targets.json"), keys, |roles| &roles.targets)?;
+    let file = |name: &str| place.read(name)?.with_context(|| format!("{name} is not there"));
+    let name = format!("{}.snapshot.json", version(&timestamp.meta, "snapshot.json"));
+    let snapshot: Snapshot = one(&name, &file(&name)?, keys, |roles| &roles.snapshot)?;
+    let name = format!("{}.targets.json", version(&snapshot.meta, "targets.json"));
+    let targets: Targets = one(&name, &file(&name)?, keys, |roles| &roles.targets)?;
     let before = Before {
+        stamp,
         version: targets.common.version,
         targets: targets.targets.clone(),
         snapshot: snapshot.common.version,
         timestamp: timestamp.common.version,
     };
-    Ok((targets, before))
+    Ok(Some((targets, before)))
 }
 
-fn one<M: Metadata>(folder: &Path, name: &str, keys: &Keyring, role: fn(&Roles) -> &Role) -> anyhow::Result<M> {
-    let path = folder.join(METADATA).join(name);
-    let read = || format!("read {}", path.display());
-    let document = Document::parse(&fs::read(&path).with_context(read)?).with_context(read)?;
+fn one<M: Metadata>(name: &str, bytes: &[u8], keys: &Keyring, role: fn(&Roles) -> &Role) -> anyhow::Result<M> {
+    let read = || format!("read {name}");
+    let document = Document::parse(bytes).with_context(read)?;
     let mut roots = keys.roots().values().filter_map(|bytes| Root::trusted(bytes).ok());
     if !roots.any(|root| document.verify(role(&root.roles), &root.keys).is_ok()) {
-        bail!("{}: it was signed by other keys: is that another publisher's folder?", path.display());
+        bail!("{name}: it was signed by other keys: does another publisher publish here?");
     }
     document.content().with_context(read)
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::place::Folder;
     use super::*;
     use crate::cli::KeysCommand;
     use crate::publish::keys;
     use serde_json::json;
+    use std::fs;
     use std::num::NonZeroU32;
 
     struct Publisher(tempfile::TempDir);
@@ -269,7 +268,11 @@ mod tests {
         }
 
         fn shop(&self) -> anyhow::Result<Shop> {
-            Shop::open(&self.0.path().join("shop"), self.keys(), 7)
+            Shop::open(Box::new(self.place()), self.keys(), 7)
+        }
+
+        fn place(&self) -> Folder {
+            Folder::open(&self.0.path().join("shop")).unwrap()
         }
 
         /// Offers a file of this content as the root of a version, and puts it out.
@@ -282,12 +285,13 @@ mod tests {
             let target = Target { length: content.len() as u64, hashes, custom };
             shop.add(&format!("base/x86_64/{version}/root.erofs"), target, &file)?;
             shop.put_out()?;
+            drop(shop);
             Ok(self.versions())
         }
 
         /// Of timestamp, snapshot and targets.
         fn versions(&self) -> [u64; 3] {
-            let (_, before) = read(&self.0.path().join("shop"), &self.keys()).unwrap();
+            let (_, before) = read(&self.place(), &self.keys()).unwrap().unwrap();
             [before.timestamp, before.snapshot, before.version]
         }
     }
@@ -360,7 +364,7 @@ mod tests {
         publisher.shop().unwrap().put_out().unwrap();
         assert_eq!(publisher.versions(), [6, 6, 3]);
         // Until its time would be up before the timestamp's: then both sign the same once more.
-        let mut shop = Shop::open(&path("shop"), publisher.keys(), DAYS as u32 + 1).unwrap();
+        let mut shop = Shop::open(Box::new(publisher.place()), publisher.keys(), DAYS as u32 + 1).unwrap();
         waits(shop.put_out().map(|()| [0; 3]), 4);
         drop(shop);
         sign(4);
@@ -372,7 +376,17 @@ mod tests {
     fn anothers_folder_is_left_alone() {
         let (one, other) = (Publisher::new(), Publisher::new());
         one.publish("1", "one", "then").unwrap();
-        let error = Shop::open(&one.0.path().join("shop"), other.keys(), 7).unwrap_err();
+        let error = Shop::open(Box::new(one.place()), other.keys(), 7).unwrap_err();
         assert!(format!("{error:#}").contains("signed by other keys"), "{error:#}");
+    }
+
+    #[test]
+    fn two_at_once_do_not_mix() {
+        let publisher = Publisher::new();
+        publisher.publish("1", "one", "then").unwrap();
+        let mut shop = publisher.shop().unwrap();
+        fs::write(publisher.0.path().join("shop/metadata/timestamp.json"), "another").unwrap();
+        let error = shop.put_out().unwrap_err().to_string();
+        assert!(error.contains("somebody else has published there meanwhile"), "{error}");
     }
 }

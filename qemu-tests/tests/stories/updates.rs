@@ -15,6 +15,14 @@ use ashlar_qemu_tests::vm::Vm;
 use ashlar_qemu_tests::web::Web;
 use ashlar_qemu_tests::{fixture, tool};
 
+#[path = "../../../lib/fetch/tests/support/docker_registry.rs"]
+mod docker_registry;
+use docker_registry::DockerRegistry;
+
+const REPOSITORY: &str = "fleet/ashlar";
+/// The registry's port, as the machine sees it.
+const REGISTRY: u16 = 5000;
+
 const HELD: i32 = 8;
 const NO_SOURCE: i32 = 9;
 pub const UNTRUSTED: i32 = 10;
@@ -72,16 +80,35 @@ pub struct Site {
 
 impl Site {
     /// `settings`: what `[update]` of the machine says besides its source.
-    pub fn new(name: &str, (version, unit): (&str, Unit<'_>), settings: &str) -> Result<Self> {
-        let publisher = Publisher::new(name)?;
+    pub fn new(name: &str, second: (&str, Unit<'_>), settings: &str) -> Result<Self> {
+        Self::with(None, name, second, settings)
+    }
+
+    /// Likewise, with a registry in place of a folder that is served.
+    fn with(
+        registry: Option<&DockerRegistry>,
+        name: &str,
+        (version, unit): (&str, Unit<'_>),
+        settings: &str,
+    ) -> Result<Self> {
+        let mut publisher = Publisher::new(name)?;
+        publisher.elsewhere = registry.map(|registry| registry.address(REPOSITORY));
         let trusted = publisher.trusted();
         let first = Derived::version(name, "0.1.0", &trusted, &[GOOD, DOOR])?;
         let second = Derived::version(name, version, &trusted, &[unit, DOOR])?;
         publisher.publish(&first, &[])?;
         let web = Web::serve(Path::new(&publisher.path("shop")))?;
         let console = fixture::with_console(name, "KEY");
-        let config = format!("{console}\n[update]\nsource = \"http://{WEB}\"\n{settings}");
-        let vm = Vm::builder(name).image(&first.disk()).config(&config).web(web.port).make()?;
+        let source = match registry {
+            Some(_) => format!("oci+http://{WEB}:{REGISTRY}/{REPOSITORY}"),
+            None => format!("http://{WEB}"),
+        };
+        let config = format!("{console}\n[update]\nsource = {source:?}\n{settings}");
+        let mut vm = Vm::builder(name).image(&first.disk()).config(&config).web(web.port);
+        if let Some(registry) = registry {
+            vm = vm.server(REGISTRY, registry.host.port());
+        }
+        let vm = vm.make()?;
         Ok(Self { publisher, first, second, web, vm })
     }
 }
@@ -254,11 +281,22 @@ fn versions_come_stay_and_go_back() -> Result<()> {
 #[test]
 fn a_version_that_rots_is_left() -> Result<()> {
     let mut promises = Promises::new();
-    let mut site = Site::new("rotten", ("0.2.0", BETTER), "")?;
-    let Site { publisher, second, vm, .. } = &mut site;
+    let registry = DockerRegistry::start(true);
+    let mut site = Site::with(Some(&registry), "rotten", ("0.2.0", BETTER), "")?;
+    let Site { publisher, second, web, vm, .. } = &mut site;
     vm.boot()?;
-    publisher.publish(second, &[])?;
-    vm.run("os upgrade")?;
+    promises.check("a version comes out of a registry, in parts", || {
+        let ran = vm.try_run("os upgrade --check")?;
+        ensure!(ran.code == NOTHING_NEWER, "{ran:?}");
+        publisher.publish(second, &[])?;
+        let begun = registry.requests(0).len();
+        let outcome = upgrade(vm, "")?;
+        ensure!(matches!(&outcome, Outcome::Switched(plan) if plan.to == "0.2.0"), "{outcome:?}");
+        let asked = registry.requests(begun);
+        ensure!(asked.iter().any(|asked| asked.contains("/blobs/") && asked.ends_with(" 206")), "{asked:?}");
+        ensure!(asked.iter().all(|asked| asked.starts_with("GET ")) && web.given() == 0, "{asked:?}");
+        Ok(())
+    });
     reboot(vm)?;
     is_committed(vm, "0.2.0")?;
 

@@ -32,6 +32,21 @@ pub(super) fn web(text: &str) -> Result<(), String> {
     holds.then_some(()).ok_or_else(|| format!("`{text}` is no address that begins with https:// or http://"))
 }
 
+/// As [`web`], or `oci://registry.example.net/fleet/ashlar`: where updates are published.
+pub(super) fn publisher(text: &str) -> Result<(), String> {
+    let Some(rest) = text.strip_prefix("oci://").or(text.strip_prefix("oci+http://")) else {
+        let other = |_| format!("`{text}` is no address that begins with https://, http:// or oci://");
+        return web(text).map_err(other);
+    };
+    let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-/".contains(c);
+    let holds = rest.split_once('/').is_some_and(|(host, name)| {
+        (port(host).is_ok() || server(host).is_ok()) && !name.is_empty() && name.chars().all(plain)
+    });
+    let none =
+        || format!("`{text}` is no address of a repository; write it like oci://registry.example.net/fleet/ashlar");
+    holds.then_some(()).ok_or_else(none)
+}
+
 /// `127.0.0.1:5432`.
 pub(super) fn port(text: &str) -> Result<(), String> {
     let holds = text.rsplit_once(':').is_some_and(|(host, port)| {
@@ -66,6 +81,12 @@ mod tests {
         check(host, &["192.0.2.7", "::1"], &["", "a", "1.2.3", "1.2.3.4/8"]);
         check(server, &["ntp.example.net", "::1"], &["", "a b", "a\nb"]);
         check(web, &["https://a/b", "http://10.0.2.2:8080"], &["", "a", "ftp://a", "https://", "http://a b"]);
+        let good = ["https://a/b", "oci://r.example.net/fleet/ashlar", "oci+http://10.0.2.100:5000/a"];
+        check(
+            publisher,
+            &good,
+            &["", "a", "oci://a", "oci://a/", "oci://a/B", "oci:///b", "oci://a:x/b", "oci+https://a/b"],
+        );
         check(port, &["127.0.0.1:22", "[::1]:80", "db.example.net:5432"], &["", "127.0.0.1", "a:0", "a:x", ":80"]);
         check(hardware, &["52:54:00:12:34:56"], &["", "52:54:00:12:34", "52:54:00:12:34:5g", "525400123456"]);
     }

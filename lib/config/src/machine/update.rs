@@ -80,7 +80,7 @@ pub enum CheckKind {
 pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update {
     let before = source.mistakes();
     let mut update = Update {
-        source: section.text(source, "source").filter(|text| source.holds(text, address::web)),
+        source: section.text(source, "source").filter(|text| source.holds(text, address::publisher)),
         channel: section.text(source, "channel").filter(|text| source.holds(text, name::channel)),
         automatic: section.switch(source, "automatic").filter(|text| source.holds(text, switch)),
         delay: section.text(source, "delay").filter(|text| source.holds(text, |text| Span::parse(text).map(drop))),
