@@ -38,6 +38,8 @@ pub enum Command {
     Publish(PublishArgs),
     /// Take a release back: nobody installs it any more.
     Withdraw(WithdrawArgs),
+    /// Copy what is published to another folder or registry, as it is signed.
+    Mirror(MirrorArgs),
     /// Run a tool in a sandbox; only for `ashlar` itself.
     #[command(hide = true)]
     Sandbox(SandboxArgs),
@@ -123,6 +125,14 @@ pub struct ShopArgs {
     /// Days until devices stop believing that nothing is held back, unless it is published again by then.
     #[arg(long, value_name = "DAYS", default_value_t = 30)]
     pub fresh: u32,
+    /// How a registry is reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
+/// How a registry is reached.
+#[derive(Debug, Args)]
+pub struct RegistryArgs {
     /// What `podman login` has written for the registry; what REGISTRY_AUTH_FILE names, or podman's or docker's own file
     /// unless said otherwise.
     #[arg(long, value_name = "FILE")]
@@ -176,6 +186,20 @@ pub struct WithdrawArgs {
     pub image: Option<String>,
 }
 
+/// `ashlar mirror`
+#[derive(Debug, Args)]
+pub struct MirrorArgs {
+    /// A published folder, or a repository.
+    #[arg(value_name = "DIR|ADDRESS")]
+    pub from: String,
+    /// Another one.
+    #[arg(long, value_name = "DIR|ADDRESS")]
+    pub to: String,
+    /// How a registry is reached.
+    #[command(flatten)]
+    pub registry: RegistryArgs,
+}
+
 /// `ashlar sandbox`
 #[derive(Debug, Args)]
 pub struct SandboxArgs {
@@ -208,7 +232,7 @@ impl ImageArgs {
     }
 }
 
-impl ShopArgs {
+impl RegistryArgs {
     /// The cache folder.
     ///
     /// # Errors

@@ -42,6 +42,7 @@ fn main() -> ExitCode {
         Command::Build(args) => (recipe::build(&args), ExitCode::FAILURE),
         Command::Keys(args) => (publish::keys::run(&args), ExitCode::FAILURE),
         Command::Publish(args) => (publish::publish(&args), ExitCode::FAILURE),
+        Command::Mirror(args) => (publish::mirror(&args), ExitCode::FAILURE),
         Command::Withdraw(args) => (publish::withdraw(&args), ExitCode::FAILURE),
         Command::Inspect(args) => (look(&args), ExitCode::FAILURE),
         // Read by the build that started it, which prints what it says.

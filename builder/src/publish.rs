@@ -15,6 +15,7 @@
 mod credentials;
 mod keyring;
 pub mod keys;
+mod mirror;
 mod patch;
 mod place;
 mod plan;
@@ -35,7 +36,7 @@ use serde_json::{Value, json};
 
 use crate::assemble::Release;
 use crate::assemble::release::Piece;
-use crate::cli::{PublishArgs, ShopArgs, WithdrawArgs};
+use crate::cli::{MirrorArgs, PublishArgs, RegistryArgs, ShopArgs, WithdrawArgs};
 use keyring::Keyring;
 pub use keyring::passphrase;
 use place::{Folder, Place};
@@ -96,12 +97,31 @@ pub fn withdraw(args: &WithdrawArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// `ashlar mirror`
+///
+/// # Errors
+/// Nothing is published there, or something newer is at the other place.
+pub fn mirror(args: &MirrorArgs) -> anyhow::Result<()> {
+    if !Address::is_meant(&args.from) && !Path::new(&args.from).exists() {
+        bail!("mirror {}: there is no such folder", args.from);
+    }
+    if args.from == args.to {
+        bail!("mirror {}: name another place with --to", args.from);
+    }
+    mirror::copy(&*place(&args.from, &args.registry)?, &*place(&args.to, &args.registry)?)?;
+    println!("{}: as {}", args.to, args.from);
+    Ok(())
+}
+
 fn open(args: &ShopArgs) -> anyhow::Result<Shop> {
-    let place: Box<dyn Place> = match Address::is_meant(&args.to) {
-        true => Box::new(Repository::open(&args.to, args.authfile.as_deref(), &args.cache()?)?),
-        false => Box::new(Folder::open(Path::new(&args.to))?),
-    };
-    Shop::open(place, Keyring::open(&args.keys)?, args.fresh)
+    Shop::open(place(&args.to, &args.registry)?, Keyring::open(&args.keys)?, args.fresh)
+}
+
+fn place(text: &str, args: &RegistryArgs) -> anyhow::Result<Box<dyn Place>> {
+    Ok(match Address::is_meant(text) {
+        true => Box::new(Repository::open(text, args.authfile.as_deref(), &args.cache()?)?),
+        false => Box::new(Folder::open(Path::new(text))?),
+    })
 }
 
 fn read(folder: &Path) -> anyhow::Result<Release> {

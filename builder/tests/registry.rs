@@ -1,6 +1,7 @@
 //! Releases in a real registry: put there, and there once only, with patches made of what it has; withdrawn; and by nobody
 //! whom it does not know.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -136,6 +137,62 @@ fn releases_in_a_registry() {
     publisher.run(&["keys", "new", &keys]).unwrap();
     let error = publisher.publish(&[]).unwrap_err();
     assert!(error.contains("signed by other keys") && error.contains("fleet/ashlar"), "{error}");
+}
+
+/// All files of a folder but its lock, by their paths in it.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut files = BTreeMap::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(next) = folders.pop() {
+        for entry in fs::read_dir(next).unwrap().map(|entry| entry.unwrap()) {
+            match entry.file_type().unwrap().is_dir() {
+                true => folders.push(entry.path()),
+                false if entry.file_name() == ".lock" => {}
+                false => {
+                    let name = entry.path().strip_prefix(folder).unwrap().to_owned();
+                    files.insert(name, fs::read(entry.path()).unwrap());
+                }
+            }
+        }
+    }
+    files
+}
+
+#[test]
+fn a_folder_goes_to_a_registry_and_comes_back() {
+    let publisher = Publisher::new(true);
+    let [shop, back, keys] = ["shop", "back", "keys"].map(|name| publisher.path(name));
+    let [first, second] = [publisher.release("0.1.0", 1), publisher.release("0.2.0~rc1", 2)];
+    let there = publisher.server.address("fleet/ashlar");
+    let mirror = |from: &str, to: &str| publisher.run(&["mirror", from, "--to", to]);
+    let publish = |release: &str| publisher.run(&["publish", release, "--to", &shop, "--keys", &keys]).unwrap();
+    assert!(mirror(&publisher.path("none"), &there).unwrap_err().contains("no such folder"));
+    assert!(mirror(&there, &back).unwrap_err().contains("nothing is published there"));
+    for release in [&first, &second] {
+        publish(release);
+        mirror(&shop, &there).unwrap();
+        mirror(&there, &back).unwrap();
+        let has = |name: &PathBuf| name.to_string_lossy().contains("snapshot");
+        let (shop, mut back) = (files(Path::new(&shop)), files(Path::new(&back)));
+        assert!(back.keys().filter(|name| has(name)).count() > 0);
+        back.retain(|name, bytes| shop.get(name) != Some(bytes));
+        assert_eq!(back.keys().collect::<Vec<_>>(), Vec::<&PathBuf>::new());
+    }
+    assert_eq!(files(Path::new(&shop)), files(Path::new(&back)));
+    assert!(publisher.registry(None).manifest("base.x86_64.0.2.0_7Erc1").unwrap().is_some());
+    let begun = publisher.server.requests(0).len();
+    mirror(&shop, &there).unwrap();
+    let asked = publisher.server.requests(begun);
+    assert!(asked.iter().all(|asked| asked.starts_with("GET ")), "{asked:?}");
+    // Who publishes to one of them only leaves the other behind.
+    publisher.publish(&[]).unwrap();
+    assert!(mirror(&shop, &there).unwrap_err().contains("is older than what is at repository"));
+    publisher.run(&["publish", "--to", &shop, "--keys", &keys, "--fresh", "9"]).unwrap();
+    assert!(mirror(&shop, &there).unwrap_err().contains("has another history"));
+    let target = fs::read_dir(publisher.path("back/targets/base/x86_64/0.1.0")).unwrap().next().unwrap().unwrap();
+    let other = publisher.server.address("other");
+    fs::write(target.path(), "rotten").unwrap();
+    assert!(mirror(&back, &other).unwrap_err().contains("is not the file that was signed"));
 }
 
 #[test]

@@ -21,6 +21,8 @@ pub trait Place: Debug {
     fn read(&self, name: &str) -> anyhow::Result<Option<Vec<u8>>>;
     /// Writes a file of metadata, whole or not at all.
     fn write(&self, name: &str, bytes: &[u8]) -> anyhow::Result<()>;
+    /// Whether the file of a target is there.
+    fn has(&self, target: &str, blob: &Blob) -> anyhow::Result<bool>;
     /// Brings the file of a target there, unless it is.
     fn add(&self, target: &str, blob: &Blob, file: &Path) -> anyhow::Result<()>;
     /// The file of a target, on this machine; `None` where it is not kept any more.
@@ -74,11 +76,14 @@ impl Place for Folder {
         put(&self.metadata(name), |fresh| fs::write(fresh, bytes))
     }
 
+    fn has(&self, target: &str, blob: &Blob) -> anyhow::Result<bool> {
+        Ok(self.target(target, blob)?.metadata().is_ok_and(|there| there.len() == blob.size))
+    }
+
     fn add(&self, target: &str, blob: &Blob, file: &Path) -> anyhow::Result<()> {
-        let place = self.target(target, blob)?;
-        match place.metadata().is_ok_and(|there| there.len() == blob.size) {
+        match self.has(target, blob)? {
             true => Ok(()),
-            false => put(&place, |fresh| fs::copy(file, fresh).map(drop)),
+            false => put(&self.target(target, blob)?, |fresh| fs::copy(file, fresh).map(drop)),
         }
     }
 

@@ -37,7 +37,7 @@ impl Repository {
     pub fn open(address: &str, authfile: Option<&Path>, cache: &Path) -> anyhow::Result<Self> {
         let address = Address::parse(address)?;
         let basic = credentials::find(authfile, &address.reference())?;
-        let folder = cache.join("publish");
+        let folder = cache.join("publish").join(address.reference());
         let open = || format!("open the cache {}", cache.display());
         fs::create_dir_all(&folder).with_context(open)?;
         let lock = lock(&folder).with_context(open)?;
@@ -79,6 +79,10 @@ impl Place for Repository {
         self.tag(name, METADATA, vec![Descriptor::new(METADATA, &blob, Some(name))])
     }
 
+    fn has(&self, target: &str, blob: &Blob) -> anyhow::Result<bool> {
+        self.registry.has(blob).with_context(|| format!("look for {target}"))
+    }
+
     fn add(&self, target: &str, blob: &Blob, file: &Path) -> anyhow::Result<()> {
         self.registry.push(blob, &|| File::open(file)).map(drop).with_context(|| format!("push {target}"))
     }
@@ -97,7 +101,7 @@ impl Place for Repository {
     }
 
     fn scratch(&self) -> PathBuf {
-        self.folder.join("patch")
+        self.folder.join(".patch")
     }
 }
 

@@ -13,7 +13,8 @@ use ashlar_formats::tuf::{
 use super::keyring::{Keyring, in_days};
 use super::place::Place;
 
-const TIMESTAMP: &str = "timestamp.json";
+/// The file that says what is the newest.
+pub const TIMESTAMP: &str = "timestamp.json";
 /// The two that are replaced with each release may be good for long: the timestamp is not.
 const DAYS: u64 = 365;
 
@@ -185,9 +186,10 @@ fn blob(target: &Target) -> anyhow::Result<Blob> {
 }
 
 /// The files of each release, by their names.
-type Releases<'a> = BTreeMap<&'a str, Vec<(&'a str, Blob)>>;
+pub type Releases<'a> = BTreeMap<&'a str, Vec<(&'a str, Blob)>>;
 
-fn releases(targets: &BTreeMap<String, Target>) -> anyhow::Result<Releases<'_>> {
+/// Those of these targets.
+pub fn releases(targets: &BTreeMap<String, Target>) -> anyhow::Result<Releases<'_>> {
     let mut releases = Releases::new();
     for (name, target) in targets {
         let (release, file) = name.rsplit_once('/').with_context(|| format!("{name} is no target's name"))?;

@@ -110,16 +110,23 @@ impl Registry {
         }
     }
 
+    /// Whether a blob is there.
+    ///
+    /// # Errors
+    /// The registry does not answer, or not with that.
+    pub fn has(&self, blob: &Blob) -> Result<bool, Error> {
+        self.client.has(&self.blob(blob.digest))
+    }
+
     /// Brings a blob there; `false` if it is there already. `open` gives its content, once for each try.
     ///
     /// # Errors
     /// After the policy's tries, or at once where another try cannot help.
     pub fn push<R: Read>(&self, blob: &Blob, open: &dyn Fn() -> io::Result<R>) -> Result<bool, Error> {
-        let url = self.blob(blob.digest);
-        if self.client.has(&url)? {
+        if self.has(blob)? {
             return Ok(false);
         }
-        self.client.until_done(&url, || self.upload(blob, open))?;
+        self.client.until_done(&self.blob(blob.digest), || self.upload(blob, open))?;
         Ok(true)
     }
 
