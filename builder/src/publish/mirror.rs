@@ -79,5 +79,5 @@ fn copy_release(from: &dyn Place, to: &dyn Place, release: &str, files: &[(&str,
         }
         kept.push((file, blob));
     }
-    to.keep(release, &kept)
+    if kept.is_empty() { Ok(()) } else { to.keep(release, &kept) }
 }
