@@ -22,12 +22,15 @@ use pkcs8::LineEnding;
 use rand_core::{OsRng, RngCore as _};
 use rsa::pkcs1v15::SigningKey;
 use rsa::pkcs8::{DecodePrivateKey as _, EncodePrivateKey as _, EncodePublicKey as _};
-use rsa::sha2::Sha256;
+use rsa::sha2::{Digest as _, Sha256};
 use rsa::signature::{SignatureEncoding as _, Signer as _};
 use rsa::{RsaPrivateKey, RsaPublicKey};
 use x509_cert::certificate::{Certificate, TbsCertificate, Version};
-use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier};
+use x509_cert::der::asn1::{Any, BitString, ObjectIdentifier, OctetString};
+use x509_cert::der::oid::AssociatedOid;
 use x509_cert::der::{DateTime, Decode as _, DecodePem as _, Encode as _, EncodePem as _};
+use x509_cert::ext::Extension;
+use x509_cert::ext::pkix::{AuthorityKeyIdentifier, BasicConstraints, SubjectKeyIdentifier};
 use x509_cert::name::Name;
 use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
@@ -163,19 +166,19 @@ impl Pair {
         // A positive number, of a length that stays.
         serial[0] = serial[0] & 0x3f | 0x40;
         let algorithm = AlgorithmIdentifierOwned { oid: SHA256_WITH_RSA, parameters: Some(Any::null()) };
+        let public = key.to_public_key().to_public_key_der()?;
+        let subject_public_key_info = SubjectPublicKeyInfoOwned::from_der(public.as_bytes())?;
         let content = TbsCertificate {
-            version: Version::V1,
+            version: Version::V3,
             serial_number: SerialNumber::new(&serial)?,
             signature: algorithm.clone(),
             issuer: name.clone(),
             validity: Validity { not_before: Time::try_from(now)?, not_after: Time::try_from(now + VALID)? },
             subject: name,
-            subject_public_key_info: SubjectPublicKeyInfoOwned::from_der(
-                key.to_public_key().to_public_key_der()?.as_bytes(),
-            )?,
+            extensions: Some(extensions(&subject_public_key_info)?),
+            subject_public_key_info,
             issuer_unique_id: None,
             subject_unique_id: None,
-            extensions: None,
         };
         let signature = signature(&key, &content.to_der()?);
         let signature = BitString::from_bytes(&signature)?;
@@ -217,6 +220,23 @@ impl Pair {
         }
         Ok(Self { key, certificate })
     }
+}
+
+/// Those that `openssl req -x509` writes: firmware wants none, Linux takes a certificate without them for damaged.
+fn extensions(key: &SubjectPublicKeyInfoOwned) -> anyhow::Result<Vec<Extension>> {
+    // RFC 7093, 2, method 1.
+    let digest = Sha256::digest(key.subject_public_key.raw_bytes());
+    let id = OctetString::new(&digest[..20])?;
+    let issuer = AuthorityKeyIdentifier { key_identifier: Some(id.clone()), ..AuthorityKeyIdentifier::default() };
+    Ok(vec![
+        extension(false, &SubjectKeyIdentifier(id))?,
+        extension(false, &issuer)?,
+        extension(true, &BasicConstraints { ca: true, path_len_constraint: None })?,
+    ])
+}
+
+fn extension<T: AssociatedOid + x509_cert::der::Encode>(critical: bool, value: &T) -> anyhow::Result<Extension> {
+    Ok(Extension { extn_id: T::OID, critical, extn_value: OctetString::new(value.to_der()?)? })
 }
 
 /// RSASSA-PKCS1-v1_5 with SHA-256.
