@@ -2,6 +2,7 @@
 //! `project` (where things are) and `step` (running programs).
 
 mod bench;
+mod directives;
 mod fuzz;
 mod image;
 mod project;
@@ -40,6 +41,8 @@ enum Verb {
     Tidy,
     /// Fuzz what reads bytes of strangers
     Fuzz(fuzz::Options),
+    /// Count what PID 1 makes of the unit files of Debian's packages, and write docs/directives.md
+    Directives(directives::Options),
     /// Measure, and write docs/benchmarks.md
     Bench(bench::Options),
 }
@@ -53,6 +56,7 @@ fn main() -> ExitCode {
         Verb::Powercut => test::powercut(),
         Verb::Tidy => tidy::main(),
         Verb::Fuzz(options) => fuzz::main(&options),
+        Verb::Directives(options) => directives::main(&options),
         Verb::Bench(options) => bench::main(&options),
     };
     finish(result)

@@ -19,7 +19,7 @@ mod value;
 pub mod words;
 
 pub use command::{Expanded, expand};
-pub use read::{Sources, Text, kind_of, read};
+pub use read::{Sources, Text, Verdict, kind_of, read, read_judging};
 pub use specifier::Host;
 
 /// Folders of unit files, the first one counts (systemd.unit(5), "Unit File Load Path").

@@ -19,7 +19,7 @@ const TABLE: [(&str, &[&str]); 15] = [
     ("ashlar-control", &["ashlar-config"]),
     ("ashlar-fetch", &[]),
     ("ashlar-qemu-tests", &["ashlar-control", "ashlar-config"]),
-    ("xtask", &["ashlar-qemu-tests", "ashlar-formats"]),
+    ("xtask", &["ashlar-qemu-tests", "ashlar-config", "ashlar-formats"]),
 ];
 
 /// Imports that the table does not have, and members that it does not know.

@@ -3,7 +3,7 @@
 use super::install::Install;
 use super::sections::{self, Draft, Taken};
 use super::specifier::{Context, Host};
-use super::text::entries;
+use super::text::{Entry, entries};
 use crate::unit::{Body, Load, Unit};
 
 /// A file.
@@ -37,8 +37,24 @@ pub fn kind_of(name: &str) -> &str {
     name.rsplit_once('.').map_or("", |(_, kind)| kind)
 }
 
+/// What becomes of an assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    /// It does what it says.
+    Understood,
+    /// It changes nothing, and this is told.
+    Told(String),
+    /// Its unit is refused for this.
+    Refused(String),
+}
+
 /// Reads a unit. What is wrong with it is in its `source`: one that cannot be loaded says why.
 pub fn read(sources: &Sources, host: &Host) -> (Unit, Install) {
+    read_judging(sources, host, &mut |_, _| {})
+}
+
+/// The same, for who wants to know what becomes of each assignment.
+pub fn read_judging(sources: &Sources, host: &Host, judged: &mut dyn FnMut(&Entry, &Verdict)) -> (Unit, Install) {
     let fragment = sources.fragment.as_ref().map_or("", |text| &text.path);
     let context = Context { unit: &sources.name, fragment, host };
     let mut draft = Draft::new(&sources.name, context, sources.base.clone());
@@ -51,7 +67,13 @@ pub fn read(sources: &Sources, host: &Host) -> (Unit, Install) {
                 draft.problems.extend(problems.into_iter().map(|(line, what)| format!("{file}:{line}: {what}")));
                 for entry in &entries {
                     let taken = sections::take(&mut draft, &entry.section, &entry.key, &entry.value);
-                    note(&mut draft, file, entry, taken);
+                    let verdict = judge(file, entry, taken);
+                    judged(entry, &verdict);
+                    match verdict {
+                        Verdict::Understood => {}
+                        Verdict::Told(what) => draft.problems.push(what),
+                        Verdict::Refused(what) => draft.refuse(Load::BadSetting, what),
+                    }
                 }
                 written.extend(entries);
             }
@@ -73,21 +95,20 @@ pub fn read(sources: &Sources, host: &Host) -> (Unit, Install) {
     (unit, install)
 }
 
-fn note(draft: &mut Draft<'_>, file: &str, entry: &super::text::Entry, taken: Result<Taken, String>) {
+fn judge(file: &str, entry: &Entry, taken: Result<Taken, String>) -> Verdict {
     let (key, line) = (&entry.key, entry.line);
     match taken {
-        Ok(Taken::Yes) => {}
-        Ok(Taken::Unknown) if sections::guards(key) => {
-            let what = format!("{file}:{line}: {key}= is not supported, and guards something: the unit is refused");
-            draft.refuse(Load::BadSetting, what);
-        }
+        Ok(Taken::Yes) => Verdict::Understood,
+        Ok(Taken::Unknown) if sections::guards(key) => Verdict::Refused(format!(
+            "{file}:{line}: {key}= is not supported, and guards something: the unit is refused"
+        )),
         Ok(Taken::Unknown) => {
-            draft.problems.push(format!("{file}:{line}: {key}= in section [{}] is not supported", entry.section));
+            Verdict::Told(format!("{file}:{line}: {key}= in section [{}] is not supported", entry.section))
         }
         Err(reason) if sections::guards(key) => {
-            draft.refuse(Load::BadSetting, format!("{file}:{line}: {key}={}: {reason}", entry.value));
+            Verdict::Refused(format!("{file}:{line}: {key}={}: {reason}", entry.value))
         }
-        Err(reason) => draft.problems.push(format!("{file}:{line}: {key}=: {reason}: ignored")),
+        Err(reason) => Verdict::Told(format!("{file}:{line}: {key}=: {reason}: ignored")),
     }
 }
 
