@@ -18,7 +18,7 @@ use crate::error::{Failure, InStep, Step};
 use crate::seccomp::Filter;
 use crate::setup::Reporter;
 use crate::spec::Process;
-use crate::{capabilities, limits, scheduling};
+use crate::{capabilities, limits, scheduling, users};
 
 /// EACCES.
 const ACCESS: i32 = 13;
@@ -110,13 +110,16 @@ fn become_it(bundle: &Bundle, written: &Process, request: &Request<'_>, prepared
     scheduling::apply(written)?;
     bundle.spec.linux.memory_policy.as_ref().map_or(Ok(()), scheduling::set_memory_policy)?;
     bundle.spec.linux.personality.as_ref().map_or(Ok(()), scheduling::set_personality)?;
-    if request.join.is_some() {
+    // The specification says it of processes that join; what shares its maker's files is said nothing of.
+    if request.join.is_some() || bundle.spec.root.is_none() {
         scheduling::pin(written.exec_cpu_affinity.as_ref().and_then(|affinity| affinity.last.as_ref()))?;
     }
+    let users = bundle.spec.linux.private_users.as_ref();
+    users.map_or(Ok(()), |users| users::enter(users, &written.user.additional_gids))?;
     if prepared.needs_rights(written) {
         prepared.install_filter()?;
     }
-    take_identity(written, prepared.sets.as_ref())?;
+    take_identity(written, prepared.sets.as_ref(), users.is_some())?;
     if arrived.is_err() {
         // It may be the user's own.
         arrive(&written.cwd).step(Step::WorkingDirectory, &written.cwd)?;
@@ -178,13 +181,18 @@ fn labels(written: &Process) -> Result<Vec<(File, String)>, Failure> {
     Ok(files)
 }
 
-fn take_identity(written: &Process, sets: Option<&Sets>) -> Result<(), Failure> {
+/// `grouped`: it has its further groups already, and may have no others.
+fn take_identity(written: &Process, sets: Option<&Sets>, grouped: bool) -> Result<(), Failure> {
     let user = &written.user;
     if let Some(sets) = sets {
         credentials::bound_capabilities(sets.bounding).step(Step::Capabilities, "the bounding set of capabilities")?;
     }
     let subject = || format!("user {} of group {}", user.uid, user.gid);
-    credentials::become_user(user.uid, user.gid, &user.additional_gids).step(Step::Identity, subject())?;
+    let become_user = match grouped {
+        true => credentials::set_ids(user.uid, user.gid),
+        false => credentials::become_user(user.uid, user.gid, &user.additional_gids),
+    };
+    become_user.step(Step::Identity, subject())?;
     sets.map_or(Ok(()), |sets| credentials::set_capabilities(sets).step(Step::Capabilities, "capabilities"))
 }
 

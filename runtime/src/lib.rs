@@ -38,6 +38,7 @@ mod seccomp;
 mod setup;
 mod sources;
 pub mod spec;
+mod users;
 
 pub use begin::{Begun, Request, begin};
 pub use bundle::Bundle;

@@ -1,4 +1,5 @@
-//! Programs that decide on a control group's access to devices (BPF_PROG_TYPE_CGROUP_DEVICE).
+//! Programs that decide what a control group may do: use of devices (BPF_PROG_TYPE_CGROUP_DEVICE), and packets in and
+//! out (BPF_PROG_TYPE_CGROUP_SKB).
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd};
@@ -21,10 +22,33 @@ const LOAD: i32 = 5;
 const ATTACH: i32 = 8;
 const FROM_ID: i32 = 13;
 const QUERY: i32 = 16;
-const DEVICE_PROGRAM: u32 = 15;
-const DEVICE_ATTACH: u32 = 6;
 const ALLOW_MULTI: u32 = 2;
 const REPLACE: u32 = 4;
+
+/// What a program decides on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hook {
+    /// Packets that come in.
+    Ingress,
+    /// Packets that go out.
+    Egress,
+    /// Making and opening device nodes.
+    Device,
+}
+
+impl Hook {
+    fn program(self) -> u32 {
+        if self == Self::Device { 15 } else { 8 }
+    }
+
+    fn attach(self) -> u32 {
+        match self {
+            Self::Ingress => 0,
+            Self::Egress => 1,
+            Self::Device => 6,
+        }
+    }
+}
 
 /// The parts of `union bpf_attr` that are used; the kernel takes shorter ones than its own.
 #[derive(Default)]
@@ -53,25 +77,25 @@ fn owned(fd: i32) -> OwnedFd {
     unsafe { OwnedFd::from_raw_fd(fd) }
 }
 
-/// Loads a device program.
-pub fn load_device_program(instructions: &[Instruction]) -> io::Result<OwnedFd> {
+/// Loads a program.
+pub fn load(hook: Hook, instructions: &[Instruction]) -> io::Result<OwnedFd> {
     let mut attributes = Attributes::default();
-    attributes.0[0] = DEVICE_PROGRAM;
+    attributes.0[0] = hook.program();
     attributes.0[1] = instructions.len() as u32;
     attributes.pointer(2, instructions.as_ptr() as u64);
     attributes.pointer(4, c"Apache-2.0".as_ptr() as u64);
+    attributes.0[17] = hook.attach();
     bpf(LOAD, &mut attributes).map(owned)
 }
 
-/// Makes `program` the device program of a control group: in place of the one that is there, beside what its parents
-/// have.
-pub fn attach_device_program(group: &impl AsFd, program: &OwnedFd) -> io::Result<()> {
+/// Makes `program` the one of a control group: in place of the one that is there, beside what its parents have.
+pub fn attach(group: &impl AsFd, hook: Hook, program: &OwnedFd) -> io::Result<()> {
     let group = group.as_fd().as_raw_fd() as u32;
-    let old = attached(group)?;
+    let old = attached(group, hook)?;
     let mut attributes = Attributes::default();
     attributes.0[0] = group;
     attributes.0[1] = program.as_raw_fd() as u32;
-    attributes.0[2] = DEVICE_ATTACH;
+    attributes.0[2] = hook.attach();
     attributes.0[3] = ALLOW_MULTI;
     if let Some(old) = &old {
         attributes.0[3] |= REPLACE;
@@ -81,12 +105,12 @@ pub fn attach_device_program(group: &impl AsFd, program: &OwnedFd) -> io::Result
     Ok(())
 }
 
-/// The last device program of a group itself.
-fn attached(group: u32) -> io::Result<Option<OwnedFd>> {
+/// The last program of a group itself.
+fn attached(group: u32, hook: Hook) -> io::Result<Option<OwnedFd>> {
     let mut ids = [0u32; 64];
     let mut attributes = Attributes::default();
     attributes.0[0] = group;
-    attributes.0[1] = DEVICE_ATTACH;
+    attributes.0[1] = hook.attach();
     attributes.pointer(4, ids.as_mut_ptr() as u64);
     attributes.0[6] = ids.len() as u32;
     bpf(QUERY, &mut attributes)?;

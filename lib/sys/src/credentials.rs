@@ -14,14 +14,25 @@ fn control(option: i32, argument: libc::c_ulong) -> io::Result<()> {
 ///
 /// Where groups may not be set at all (a user namespace that a user without rights made), having none is no error.
 pub fn become_user(uid: u32, gid: u32, groups: &[u32]) -> io::Result<()> {
+    match set_groups(groups) {
+        Err(error) if error.raw_os_error() == Some(libc::EPERM) && groups.is_empty() => {}
+        other => other?,
+    }
+    set_ids(uid, gid)
+}
+
+/// Has exactly these further groups.
+pub fn set_groups(groups: &[u32]) -> io::Result<()> {
+    // SAFETY: takes a list with its length. A raw call: there is one thread, and libc's wrapper would look for others.
+    crate::result(unsafe { libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) } as i32)?;
+    Ok(())
+}
+
+/// Becomes user and group as [`become_user`] does, and leaves the further groups as they are.
+pub fn set_ids(uid: u32, gid: u32) -> io::Result<()> {
     control(libc::PR_SET_KEEPCAPS, 1)?;
-    // SAFETY: takes numbers, and a list with its length. Raw calls: there is one thread, and libc's wrappers would look
-    // for others.
+    // SAFETY: takes numbers. Raw calls, as above.
     unsafe {
-        match crate::result(libc::syscall(libc::SYS_setgroups, groups.len(), groups.as_ptr()) as i32) {
-            Err(error) if error.raw_os_error() == Some(libc::EPERM) && groups.is_empty() => {}
-            other => drop(other?),
-        }
         crate::result(libc::syscall(libc::SYS_setresgid, gid, gid, gid) as i32)?;
         crate::result(libc::syscall(libc::SYS_setresuid, uid, uid, uid) as i32)?;
     }

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use ashlar_sys::bpf::{self, Instruction};
+use ashlar_sys::bpf::{self, Hook, Instruction};
 
 use crate::error::{Failure, InStep, Step};
 use crate::spec::DeviceRule;
@@ -17,8 +17,8 @@ pub(crate) fn restrict(group: &Path, rules: &[DeviceRule]) -> Result<(), Failure
     }
     let subject = group.display().to_string();
     let directory = std::fs::File::open(group).step(Step::Devices, &subject)?;
-    let program = bpf::load_device_program(&program(rules)?).step(Step::Devices, &subject)?;
-    bpf::attach_device_program(&directory, &program).step(Step::Devices, &subject)
+    let program = bpf::load(Hook::Device, &program(rules)?).step(Step::Devices, &subject)?;
+    bpf::attach(&directory, Hook::Device, &program).step(Step::Devices, &subject)
 }
 
 const READ: u32 = 2;

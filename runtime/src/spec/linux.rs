@@ -45,6 +45,21 @@ pub struct Linux {
     pub intel_rdt: Option<Box<RawValue>>,
     /// Network devices of the host that move in, by name.
     pub net_devices: BTreeMap<String, NetDevice>,
+    /// A user namespace that the process enters when all else is set up with the host's rights. The specification has
+    /// none such; systemd.exec(5) has, PrivateUsers=.
+    #[serde(skip)]
+    pub private_users: Option<PrivateUsers>,
+}
+
+/// See [`Linux::private_users`].
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrivateUsers {
+    /// Users by number.
+    pub uids: Vec<IdMapping>,
+    /// Groups by number.
+    pub gids: Vec<IdMapping>,
+    /// The process may choose among them for its further groups.
+    pub may_set_groups: bool,
 }
 
 impl PartialEq for Linux {
@@ -53,6 +68,7 @@ impl PartialEq for Linux {
         self.namespaces == other.namespaces
             && (&self.uid_mappings, &self.gid_mappings) == (&other.uid_mappings, &other.gid_mappings)
             && (&self.devices, &self.resources) == (&other.devices, &other.resources)
+            && self.private_users == other.private_users
             && seccomp(self) == seccomp(other)
     }
 }

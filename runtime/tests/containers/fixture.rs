@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::symlink;
 use std::path::PathBuf;
 
+use ashlar_runtime::spec::PrivateUsers;
 use ashlar_runtime::{Begun, Bundle, Error, Request, begin};
 use ashlar_sys::{child, process};
 use serde_json::{Value, json};
@@ -92,6 +93,7 @@ pub struct With<'a> {
     pub group: Option<PathBuf>,
     pub subgroup: Option<&'a str>,
     pub join: Option<u32>,
+    pub private_users: Option<PrivateUsers>,
 }
 
 /// A process under way.
@@ -143,7 +145,8 @@ impl Container {
     pub fn start(&self, questions: &[&str], with: &With<'_>) -> Result<Started, String> {
         let text = serde_json::to_vec(&self.config).map_err(|error| error.to_string())?;
         fs::write(self.folder.join("config.json"), text).map_err(|error| error.to_string())?;
-        let bundle = Bundle::load(&self.folder).map_err(|error| error.to_string())?;
+        let mut bundle = Bundle::load(&self.folder).map_err(|error| error.to_string())?;
+        bundle.spec.linux.private_users.clone_from(&with.private_users);
         let mut command = vec!["/probe".to_owned(), probe::ARGUMENT.to_owned()];
         command.extend(questions.iter().map(|question| (*question).to_owned()));
         let started = || {

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use ashlar_runtime::spec::{IdMapping, PrivateUsers};
 use serde_json::json;
 
 use crate::fixture::{Container, SKIPPED, With};
@@ -109,6 +110,36 @@ pub fn identity_map(ground: &Ground) -> Told {
         ],
         &With::default(),
     )
+}
+
+pub fn private_users(ground: &Ground) -> Told {
+    if ground.ids.1 == 1 {
+        return Err(format!("{SKIPPED}: only root is somebody else on the host"));
+    }
+    let mut container = Container::new(ground, "private-users")?;
+    container.without_namespace("user").without_namespace("network");
+    container.set("/process/user", json!({"uid": 33, "gid": 33, "additionalGids": [50]}));
+    container.set("/process/noNewPrivileges", json!(true));
+    let range = |first, size| IdMapping { container: first, host: first, size };
+    let own = vec![range(0, 1), range(33, 1)];
+    let mut users = PrivateUsers { uids: own.clone(), gids: own, may_set_groups: false };
+    let rows = [
+        ("read:/proc/self/uid_map", "0 0 1 33 33 1"),
+        ("read:/proc/self/setgroups", "deny"),
+        ("status:Uid", "33 33 33 33"),
+        // Who is nobody in there is still in the group that he is in.
+        ("status:Groups", "65534"),
+        ("status:CapEff", "0000000000000000"),
+        ("owner:/", "0:0"),
+        ("write:/run/x", "Permission denied"),
+        ("write:/tmp/x", "done"),
+    ];
+    container.check(&rows, &With { private_users: Some(users.clone()), ..With::default() })?;
+    // Its root has all rights over itself.
+    container.set("/process/user", json!({"uid": 0, "gid": 0})).set("/process/capabilities", json!(null));
+    users.may_set_groups = true;
+    let rows = [("read:/proc/self/setgroups", "allow"), ("status:CapEff", "000001ffffffffff")];
+    container.check(&rows, &With { private_users: Some(users), ..With::default() })
 }
 
 pub fn host_user(ground: &Ground) -> Told {

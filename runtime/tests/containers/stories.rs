@@ -6,7 +6,7 @@ use crate::{files, lives, namespaces, processes};
 /// How a story ends.
 pub type Told = Result<(), String>;
 
-pub const ALL: [Story; 21] = [
+pub const ALL: [Story; 22] = [
     ("namespaces", namespaces::namespaces),
     ("devices", files::devices),
     ("file_systems", files::file_systems),
@@ -23,6 +23,7 @@ pub const ALL: [Story; 21] = [
     ("terminals", processes::terminals),
     ("other_namespaces", namespaces::other_namespaces),
     ("identity_map", namespaces::identity_map),
+    ("private_users", namespaces::private_users),
     ("failures", lives::failures),
     ("hooks", lives::hooks),
     ("host_user", namespaces::host_user),
