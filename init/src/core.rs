@@ -8,10 +8,12 @@
 //!   the commands around its main one.
 //! - `graph`: units and edges; `transaction`: what a request means; `job`: whose turn it is; `work`: jobs to their end.
 //! - `run`: the changing part of a unit; `restart`: when and how soon to start again; `notice`: what services say.
+//! - `follow`: what an end brings with it.
 //! - `scope`: groups of others' processes; `collect`: units that come and go.
 //! - `trigger`: sockets and timers; `gate`: whether a version on trial may stay.
 
 mod collect;
+mod follow;
 pub mod gate;
 pub mod graph;
 pub mod job;
@@ -113,6 +115,19 @@ pub enum Action {
     StartupFinished,
     /// All is down: end the machine.
     Power(Shutdown),
+    /// End the machine because a unit says so.
+    Down { unit: UnitId, how: Shutdown, urgency: Urgency },
+}
+
+/// How little is taken care of on the way down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// All units are stopped.
+    No,
+    /// Processes are killed, file systems unmounted.
+    Force,
+    /// Nothing.
+    Immediate,
 }
 
 /// What is left to do before the next event.
@@ -249,6 +264,7 @@ impl Core {
             Alarm::Health => self.check_health(unit),
             Alarm::Clock => self.fire(unit),
             Alarm::Find => self.actions.push(Action::FindMain { unit }),
+            Alarm::Job => self.job_timed_out(unit),
         }
     }
 

@@ -6,11 +6,15 @@ mod view;
 
 use std::path::Path;
 
-use ashlar_config::unit::{CAPABILITIES, Exec, FOLDERS, FolderKind, HostSeal};
+use ashlar_config::unit::{CAPABILITIES, Exec, FOLDERS, FolderKind, HostSeal, IoClass, Policy, PrivateUsers};
 use ashlar_runtime::Bundle;
-use ashlar_runtime::spec::{Capabilities, Linux, Namespace, NamespaceKind, Process, Rlimit, Scheduler, Spec, User};
+use ashlar_runtime::spec::{
+    self, Capabilities, ExecCpuAffinity, IdMapping, IoPriority, Linux, Namespace, NamespaceKind, Process, Rlimit,
+    Scheduler, Spec, User,
+};
 
 use crate::accounts::Accounts;
+use crate::small_file;
 
 /// Where commands on the host are looked for.
 pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -36,6 +40,7 @@ pub mod code {
     pub const NAMESPACE: i32 = 226;
     pub const SECCOMP: i32 = 228;
     pub const DIRECTORIES: i32 = 238;
+    pub const CREDENTIALS: i32 = 243;
     pub const LIMITS: i32 = 205;
 }
 
@@ -126,14 +131,25 @@ pub fn bundle(terms: Terms<'_>) -> Result<Bundle, Failure> {
             .collect(),
         no_new_privileges: seal.no_new_privileges || (filter::is_needed(&seal) && user.uid != 0),
         oom_score_adj: exec.oom_score_adjust,
-        scheduler: exec.nice.map(|nice| Scheduler {
-            policy: "SCHED_OTHER".into(),
-            nice: Some(nice),
-            ..Scheduler::default()
+        scheduler: scheduler(exec),
+        io_priority: exec.io_priority.map(|(class, priority)| {
+            let class = match class {
+                IoClass::Realtime => "IOPRIO_CLASS_RT",
+                IoClass::BestEffort => "IOPRIO_CLASS_BE",
+                IoClass::Idle => "IOPRIO_CLASS_IDLE",
+            };
+            IoPriority { class: class.into(), priority }
         }),
+        exec_cpu_affinity: (!exec.processors.is_empty()).then(|| ExecCpuAffinity {
+            initial: None,
+            last: Some(exec.processors.iter().map(u32::to_string).collect::<Vec<_>>().join(",")),
+        }),
+        apparmor_profile: seal.apparmor_profile.as_ref().and_then(|(name, optional)| apparmor(name, *optional)),
         ..Process::default()
     };
-    let mut linux = Linux { namespaces: namespaces(&seal), seccomp: filter::write(&seal), ..Linux::default() };
+    let private_users = users(seal.private_users, process.user.uid, process.user.gid);
+    let (namespaces, seccomp) = (namespaces(&seal), filter::write(&seal));
+    let mut linux = Linux { namespaces, seccomp, private_users, ..Linux::default() };
     let mut spec = Spec { oci_version: "1.2.0".into(), process: Some(process), ..Spec::default() };
     if seal.has_own_mounts() {
         view::lay_out(&seal, &writable(exec), &mut spec.mounts, &mut linux);
@@ -141,6 +157,40 @@ pub fn bundle(terms: Terms<'_>) -> Result<Bundle, Failure> {
     spec.linux = linux;
     Bundle::of(Path::new("/run/ashlar"), spec)
         .map_err(|error| Failure { reason: error.to_string(), code: code::NAMESPACE })
+}
+
+/// How it is given the processor; none: as others are.
+fn scheduler(exec: &Exec) -> Option<Scheduler> {
+    let own = &exec.scheduling;
+    if exec.nice.is_none() && own.policy.is_none() && !own.reset_on_fork {
+        return None;
+    }
+    let policy = own.policy.unwrap_or(Policy::Other);
+    let name = match policy {
+        Policy::Other => "SCHED_OTHER",
+        Policy::Batch => "SCHED_BATCH",
+        Policy::Idle => "SCHED_IDLE",
+        Policy::Fifo => "SCHED_FIFO",
+        Policy::Rr => "SCHED_RR",
+    };
+    Some(Scheduler {
+        policy: name.into(),
+        nice: exec.nice.filter(|_| !policy.is_of_real_time()),
+        priority: policy.is_of_real_time().then_some(own.priority as i32),
+        flags: own.reset_on_fork.then(|| "SCHED_FLAG_RESET_ON_FORK".to_owned()).into_iter().collect(),
+        ..Scheduler::default()
+    })
+}
+
+/// The profile that is asked for, where there are profiles; one that need not be there counts if it is.
+fn apparmor(name: &str, optional: bool) -> Option<String> {
+    let is_on =
+        small_file::read(Path::new("/sys/module/apparmor/parameters/enabled")).is_ok_and(|text| text.starts_with('Y'));
+    let loaded = || {
+        let list = small_file::read(Path::new("/sys/kernel/security/apparmor/profiles")).unwrap_or_default();
+        list.lines().any(|line| line.strip_prefix(name).is_some_and(|rest| rest.starts_with(" (")))
+    };
+    (is_on && (!optional || loaded())).then(|| name.to_owned())
 }
 
 /// A user that comes and goes must leave nothing behind: it is sealed whether it says so or not (systemd.exec(5),
@@ -202,6 +252,19 @@ fn namespaces(seal: &HostSeal) -> Vec<Namespace> {
     asked.map(|(_, kind)| Namespace { kind, path: None }).collect()
 }
 
+/// The user namespace that it gets, with nobody in it who is somebody else outside.
+fn users(kind: PrivateUsers, uid: u32, gid: u32) -> Option<spec::PrivateUsers> {
+    let range = |first, size| IdMapping { container: first, host: first, size };
+    let own = |id| [range(0, 1), range(id, 1)].into_iter().take(if id == 0 { 1 } else { 2 }).collect();
+    let (uids, gids) = match kind {
+        PrivateUsers::No => return None,
+        PrivateUsers::Own => (own(uid), own(gid)),
+        PrivateUsers::Identity => (vec![range(0, 1 << 16)], vec![range(0, 1 << 16)]),
+        PrivateUsers::Full => (vec![range(0, u32::MAX)], vec![range(0, u32::MAX)]),
+    };
+    Some(spec::PrivateUsers { uids, gids, may_set_groups: kind == PrivateUsers::Full })
+}
+
 /// Folders of its own, which it may write to whatever is around them.
 fn writable(exec: &Exec) -> Vec<String> {
     let place = |kind: FolderKind| FOLDERS.iter().find(|(known, ..)| *known == kind).map_or("", |(_, place, _)| place);
@@ -212,7 +275,7 @@ fn writable(exec: &Exec) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ashlar_config::unit::{Protect, SealedPath, Treatment};
+    use ashlar_config::unit::{Protect, Scheduling, SealedPath, Treatment};
 
     fn spec(exec: &Exec) -> Spec {
         let identity = Identity { uid: 1000, gid: 1000, ..Identity::default() };
@@ -256,6 +319,41 @@ mod tests {
         let capabilities = spec.process.unwrap().capabilities.unwrap();
         assert!(!capabilities.bounding.contains(&"CAP_SYS_TIME".to_owned()));
         assert!(capabilities.bounding.contains(&"CAP_SYS_ADMIN".to_owned()));
+    }
+
+    #[test]
+    fn how_it_is_given_the_processor_and_disks() {
+        let check = |scheduling: Scheduling, nice, expect: Option<(&str, Option<i32>, Option<i32>, usize)>| {
+            let exec = Exec { scheduling, nice, ..Exec::default() };
+            let got = scheduler(&exec);
+            let got = got.as_ref().map(|s| (s.policy.as_str(), s.nice, s.priority, s.flags.len()));
+            assert_eq!(got, expect, "{exec:?}");
+        };
+        let policy = |policy, priority| Scheduling { policy: Some(policy), priority, ..Scheduling::default() };
+        check(Scheduling::default(), None, None);
+        check(Scheduling::default(), Some(5), Some(("SCHED_OTHER", Some(5), None, 0)));
+        check(policy(Policy::Batch, 0), Some(5), Some(("SCHED_BATCH", Some(5), None, 0)));
+        check(policy(Policy::Fifo, 50), Some(5), Some(("SCHED_FIFO", None, Some(50), 0)));
+        let reset = Scheduling { reset_on_fork: true, ..policy(Policy::Rr, 1) };
+        check(reset, None, Some(("SCHED_RR", None, Some(1), 1)));
+        let exec = Exec { io_priority: Some((IoClass::Idle, 7)), processors: vec![0, 2], ..Exec::default() };
+        let process = spec(&exec).process.unwrap();
+        assert_eq!(process.io_priority.unwrap().class, "IOPRIO_CLASS_IDLE");
+        assert_eq!(process.exec_cpu_affinity.unwrap().last.as_deref(), Some("0,2"));
+    }
+
+    #[test]
+    fn users_of_its_own() {
+        let check = |kind, uid, expect: &[(u32, u32)]| {
+            let maps = super::users(kind, uid, uid).map(|users| users.uids).unwrap_or_default();
+            assert!(maps.iter().all(|map| map.container == map.host));
+            assert_eq!(maps.iter().map(|map| (map.host, map.size)).collect::<Vec<_>>(), expect, "{kind:?} {uid}");
+        };
+        check(PrivateUsers::No, 7, &[]);
+        check(PrivateUsers::Own, 7, &[(0, 1), (7, 1)]);
+        check(PrivateUsers::Own, 0, &[(0, 1)]);
+        check(PrivateUsers::Identity, 7, &[(0, 65_536)]);
+        check(PrivateUsers::Full, 7, &[(0, u32::MAX)]);
     }
 
     #[test]

@@ -13,6 +13,7 @@
 
 mod calls;
 mod carry_out;
+mod connections;
 mod down;
 mod ended;
 mod files;
@@ -55,6 +56,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Stored;
 use crate::watchdog::Watchdog;
 
+use connections::Connection;
 pub use save::Inherited;
 
 /// Where services send their notifications.
@@ -87,6 +89,8 @@ pub struct Machine {
     talking: BTreeSet<u32>,
     groups: groups::Groups,
     ports: BTreeMap<UnitId, Vec<Port>>,
+    /// Connections that were taken, by the instance that serves each.
+    served: BTreeMap<UnitId, Connection>,
     stores: BTreeMap<UnitId, Vec<Stored>>,
     /// Containers that are being set up, by process.
     starting: BTreeMap<u32, launch::Starting>,
@@ -145,6 +149,7 @@ impl Machine {
             talking: BTreeSet::new(),
             groups: groups::Groups::default(),
             ports: BTreeMap::new(),
+            served: BTreeMap::new(),
             stores: BTreeMap::new(),
             starting: BTreeMap::new(),
             foreign: BTreeMap::new(),
@@ -233,7 +238,7 @@ impl Machine {
         match event {
             Event::Starting(pid) => self.started(pid),
             Event::Notified => self.receive_notifications(),
-            Event::Traffic(unit, _) => self.core.traffic(UnitId(unit)),
+            Event::Traffic(unit, place) => self.traffic(UnitId(unit), place),
             Event::StoredHangup(unit, place) => self.drop_stored(UnitId(unit), place),
             Event::ForeignEnd(pid) => self.foreign_end(pid),
             Event::FileChanged => self.files_changed(),
@@ -350,7 +355,7 @@ fn open_socket(path: &str, kind: Kind, mode: u32) -> io::Result<OwnedFd> {
         std::fs::create_dir_all(parent)?;
     }
     let _ = std::fs::remove_file(path);
-    let fd = socket::listen_unix(path, kind)?;
+    let fd = socket::listen_unix(path, kind, socket::BACKLOG)?;
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
     Ok(fd)
 }

@@ -8,6 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 
+use ashlar_config::quantity::Span;
 use ashlar_config::unit::Socket;
 use ashlar_sys::socket::{self, Kind, Setting};
 use thiserror::Error;
@@ -56,10 +57,14 @@ fn open_one(unit: &str, socket: &Socket, accounts: &Accounts) -> Result<Port, Er
     let (address, kind) = address_of(socket)?;
     let mode = mode_of(socket)?;
     let text = text_of(socket).to_owned();
+    let backlog = socket.backlog.unwrap_or(socket::BACKLOG);
     let listen = |error| Error::Listen { address: text.clone(), error };
     let fd = match &address {
-        Address::Path(path) => listen_at(path, kind).map_err(listen)?,
-        Address::Inet(address) => socket::listen_inet(*address, kind).map_err(listen)?,
+        Address::Path(path) => listen_at(path, kind, backlog).map_err(listen)?,
+        Address::Inet(address) => {
+            let early = early_options(socket, address.is_ipv6());
+            socket::listen_inet(*address, kind, backlog, &early).map_err(listen)?
+        }
         Address::Netlink { protocol, groups } => socket::listen_netlink(*protocol, *groups).map_err(listen)?,
         Address::Fifo(path) => {
             make_parent(path).map_err(listen)?;
@@ -77,6 +82,9 @@ fn open_one(unit: &str, socket: &Socket, accounts: &Accounts) -> Result<Port, Er
         }
     }
     set_options(&fd, socket, &text)?;
+    if let Address::Inet(address) = &address {
+        set_inet_options(&fd, socket, address.is_ipv6(), kind, &text)?;
+    }
     let name = socket.name.clone().unwrap_or_else(|| unit.to_owned());
     Ok(Port { name, fd })
 }
@@ -95,13 +103,13 @@ fn make_parent(path: &str) -> io::Result<()> {
     Path::new(path).parent().map_or(Ok(()), fs::create_dir_all)
 }
 
-fn listen_at(path: &str, kind: Kind) -> io::Result<OwnedFd> {
+fn listen_at(path: &str, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
     if !path.starts_with('@') {
         make_parent(path)?;
         // Left over from a service that made it itself, or from before a restart of the unit.
         let _ = fs::remove_file(path);
     }
-    socket::listen_unix(Path::new(path), kind)
+    socket::listen_unix(Path::new(path), kind, backlog)
 }
 
 fn give(path: &str, socket: &Socket, accounts: &Accounts) -> Result<(), Error> {
@@ -123,12 +131,51 @@ fn set_options(fd: &OwnedFd, socket: &Socket, address: &str) -> Result<(), Error
         ("pass-security", socket.pass_security.then_some(Setting::PassSecurity)),
         ("timestamping", socket.timestamping.then_some(Setting::Timestamp)),
         ("receive-buffer", size),
+        (
+            "send-buffer",
+            socket.send_buffer.map(|size| Setting::SendBuffer(usize::try_from(size.0).unwrap_or(usize::MAX))),
+        ),
+        ("priority", socket.priority.map(Setting::Priority)),
+        ("mark", socket.mark.map(Setting::Mark)),
     ];
+    set_all(fd, address, &options)
+}
+
+/// Those that only make sense with addresses of the Internet; of others they are no matter.
+fn set_inet_options(fd: &OwnedFd, socket: &Socket, six: bool, kind: Kind, address: &str) -> Result<(), Error> {
+    let seconds = |span: Span| u32::try_from(span.0.div_ceil(1_000_000)).unwrap_or(u32::MAX);
+    let packets = [
+        ("broadcast", (socket.broadcast && !six).then_some(Setting::Broadcast)),
+        ("pass-packet-info", socket.pass_packet_info.then_some(Setting::PacketInfo(six))),
+    ];
+    let connections = [
+        ("keep-alive", socket.keep_alive.then_some(Setting::KeepAlive)),
+        ("keep-alive-time", socket.keep_alive_time.map(seconds).map(Setting::KeepAliveTime)),
+        ("keep-alive-interval", socket.keep_alive_interval.map(seconds).map(Setting::KeepAliveInterval)),
+        ("keep-alive-probes", socket.keep_alive_probes.map(Setting::KeepAliveProbes)),
+        ("no-delay", socket.no_delay.then_some(Setting::NoDelay)),
+        ("defer-accept", socket.defer_accept.map(seconds).map(Setting::DeferAccept)),
+    ];
+    if kind == Kind::Stream { set_all(fd, address, &connections) } else { set_all(fd, address, &packets) }
+}
+
+fn set_all(fd: &OwnedFd, address: &str, options: &[(&'static str, Option<Setting>)]) -> Result<(), Error> {
     for (option, setting) in options {
         let Some(setting) = setting else { continue };
-        socket::set(fd, setting).map_err(|error| Error::Option { option, address: address.into(), error })?;
+        socket::set(fd, *setting).map_err(|error| Error::Option { option, address: address.into(), error })?;
     }
     Ok(())
+}
+
+/// What has to be said before a socket has its address.
+fn early_options(socket: &Socket, six: bool) -> Vec<Setting> {
+    let options = [
+        (socket.ipv6_only && six, Setting::Ipv6Only(true)),
+        (socket.free_bind, Setting::FreeBind(six)),
+        (socket.transparent, Setting::Transparent(six)),
+        (socket.reuse_port, Setting::ReusePort),
+    ];
+    options.into_iter().filter(|(asked, _)| *asked).map(|(_, setting)| setting).collect()
 }
 
 fn text_of(socket: &Socket) -> &str {

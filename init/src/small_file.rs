@@ -12,6 +12,11 @@ const LIMIT: u64 = 1 << 20;
 
 /// Reads a file as text; bytes that are none are replaced.
 pub fn read(path: &Path) -> io::Result<String> {
+    bytes(path).map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads a file.
+pub fn bytes(path: &Path) -> io::Result<Vec<u8>> {
     let file = OpenOptions::new().read(true).custom_flags(NONBLOCK_NOCTTY).open(path)?;
     if !file.metadata()?.is_file() {
         return Err(io::Error::other("it is no regular file"));
@@ -21,7 +26,7 @@ pub fn read(path: &Path) -> io::Result<String> {
     if bytes.len() as u64 > LIMIT {
         return Err(io::Error::other(format!("it has more than {LIMIT} bytes")));
     }
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -7,12 +7,13 @@
 mod value;
 mod written;
 
+use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use ashlar_config::quantity::Span;
 use ashlar_config::unit::{
-    Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Restart, Scope,
-    Service, ServiceType, Signal, Slice, Timer, Unit,
+    Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Prefix, Restart,
+    Scope, Service, ServiceType, Signal, Slice, Timer, Unit,
 };
 use ashlar_control::message::Method as Ask;
 use serde_json::Value;
@@ -442,12 +443,29 @@ fn take_limit(limits: &mut GroupLimits, name: &str, value: &Variant<'_>) -> Resu
                 limits.allow_device(Some((device.to_string(), access.to_string())));
             }
         }
+        "IPAddressAllow" | "IPAddressDeny" => {
+            let Variant::Array(list) = value else { return Err(mistyped(name)) };
+            let ranges = list.iter().map(|row| prefix_of(row).ok_or_else(|| mistyped(name)));
+            limits.addresses(name, ranges.collect::<Result<_, _>>()?);
+        }
         // All of it is counted always, but for addresses.
         "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "TasksAccounting" | "BlockIOAccounting"
         | "IPAccounting" => drop(get::<bool>(name, value)?),
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// A range of addresses: family, bytes, how many bits of them.
+fn prefix_of(row: &Variant<'_>) -> Option<Prefix> {
+    let Variant::Structure(row) = row else { return None };
+    let [_, bytes, Variant::U32(bits)] = row.fields() else { return None };
+    let bytes = Vec::<u8>::take(bytes)?;
+    let address = match bytes.len() {
+        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
+        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
+    };
+    Prefix::new(address, u8::try_from(*bits).ok()?)
 }
 
 /// Numbers of the bits that are set; the first byte is the lowest.
@@ -469,7 +487,9 @@ mod tests {
         take("MemoryAccounting", Variant::Bool(true));
         take("DevicePolicy", text("strict"));
         take("DeviceAllow", Variant::new(vec![("/dev/char/1:3".to_owned(), "rw".to_owned())]));
+        take("IPAddressDeny", Variant::new(vec![(2i32, vec![10u8, 0, 0, 0], 8u32)]));
         let resources = limits.finish();
+        assert_eq!(resources["addressDeny"], json!(["10.0.0.0/8"]));
         assert_eq!(resources["unified"], json!({ "memory.max": "1024", "cpuset.cpus": "0,2,8" }));
         assert_eq!(resources["deviceAllow"], json!([["/dev/char/1:3", "rw"]]));
     }
@@ -487,7 +507,9 @@ mod tests {
         check("LimitNOFILE", Variant::U64(64), true);
         check("CapabilityBoundingSet", Variant::U64(3), true);
         check("RestrictAddressFamilies", Variant::new((true, vec!["AF_UNIX".to_owned()])), true);
-        check("PrivateUsers", Variant::Bool(true), false);
+        check("PrivateUsers", Variant::Bool(true), true);
+        check("PrivateUsersEx", text("identity"), true);
+        check("PrivatePIDs", Variant::Bool(true), false);
         check("Nice", Variant::I32(5), true);
     }
 

@@ -2,8 +2,8 @@
 
 use ashlar_config::quantity::Span;
 use ashlar_config::unit::{
-    Body, Command, Commands, Condition, Dependencies, KillMode, OomPolicy, Restart, Scope, Service, ServiceType, Slice,
-    Socket, Supervision, Timer, Unit,
+    Accept, Body, Command, Commands, Condition, Dependencies, KillMode, OomPolicy, Restart, Scope, Service,
+    ServiceType, Slice, Socket, Supervision, Timer, Unit,
 };
 
 /// A target: `NAME after=A,B wants=C…`.
@@ -19,7 +19,9 @@ pub fn any(line: &str) -> Unit {
     if name.ends_with(".service") {
         unit(line, Body::Service(Box::new(self::service(line))))
     } else if name.ends_with(".socket") {
-        unit(line, Body::Socket { service: service(".socket"), sockets: vec![Socket::default()] })
+        let accept = value(line, "accept").map(|most| Accept { most: most.parse().unwrap(), ..Accept::default() });
+        let service = if accept.is_some() { service("").replace(".socket", "@") } else { service(".socket") };
+        unit(line, Body::Socket { service, sockets: vec![Socket::default()], accept })
     } else if name.ends_with(".timer") {
         let every = value(line, "every").map(|text| Span(text.parse().unwrap()));
         let timer = Timer { on_active: every, on_unit_active: every, ..Timer::default() };
@@ -57,6 +59,7 @@ fn service(line: &str) -> Service {
         watchdog: value(line, "watchdog").map(|v| Span(v.parse().unwrap())),
         kill_mode: parsed::<KillMode>(line, "kill"),
         send_sighup: value(line, "hangup").is_some(),
+        send_sigkill: value(line, "spare").is_none(),
         oom_policy: parsed::<OomPolicy>(line, "oom"),
         start_limit_burst: value(line, "burst").map_or(5, |v| v.parse().unwrap()),
         ..Supervision::default()
@@ -94,11 +97,20 @@ fn unit(line: &str, body: Body) -> Unit {
             before: list(line, "before"),
             requisite: list(line, "requisite"),
             on_failure: list(line, "on-failure"),
+            propagates_reload_to: list(line, "reloads"),
+            reload_propagated_from: list(line, "reloaded-by"),
             ..Dependencies::default()
         },
         wanted_by: list(line, "wanted-by"),
         conditions: value(line, "condition").map(Condition::path_exists).into_iter().collect(),
         transient: value(line, "transient").is_some(),
+        job_timeout: value(line, "job-timeout").map(|text| Span(text.parse().unwrap())),
+        job_timeout_action: value(line, "job-action").unwrap_or_default().into(),
+        stop_when_unneeded: value(line, "unneeded").is_some(),
+        ignore_on_isolate: value(line, "stays").map(|_| true),
+        failure_action: value(line, "failure-action").unwrap_or_default().into(),
+        success_action: value(line, "success-action").unwrap_or_default().into(),
+        start_limit_action: value(line, "limit-action").unwrap_or_default().into(),
         collect_failed: value(line, "collect").is_some(),
         body,
         ..Unit::default()

@@ -36,6 +36,10 @@ pub struct Node {
     pub parts: Vec<UnitId>,
     /// Sockets and timers that start it.
     pub triggers: Vec<UnitId>,
+    /// Those that are reloaded when it is.
+    pub reloads: Vec<UnitId>,
+    /// Those that are stopped when it is.
+    pub stops: Vec<UnitId>,
 }
 
 /// All units.
@@ -48,7 +52,7 @@ pub struct Graph {
 }
 
 impl Node {
-    fn lists(&mut self) -> [&mut Vec<UnitId>; 11] {
+    fn lists(&mut self) -> [&mut Vec<UnitId>; 13] {
         [
             &mut self.requires,
             &mut self.wants,
@@ -61,6 +65,8 @@ impl Node {
             &mut self.bound_by,
             &mut self.parts,
             &mut self.triggers,
+            &mut self.reloads,
+            &mut self.stops,
         ]
     }
 
@@ -264,7 +270,7 @@ impl Graph {
         let dependencies = unit.dependencies.clone();
         let wanted_by = unit.wanted_by.clone();
         let triggered = match &unit.body {
-            Body::Socket { service, .. } | Body::Timer { service, .. } => Some(service.clone()),
+            Body::Socket { service, accept: None, .. } | Body::Timer { service, .. } => Some(service.clone()),
             Body::Path(watched) => Some(watched.unit.clone()),
             _ => None,
         };
@@ -307,14 +313,24 @@ impl Graph {
             let other = self.refer(&name);
             self.order(id, other);
         }
+        for name in dependencies.propagates_reload_to {
+            let other = self.refer(&name);
+            self.node(id).reloads.push(other);
+        }
+        for name in dependencies.reload_propagated_from {
+            let other = self.refer(&name);
+            self.node(other).reloads.push(id);
+        }
+        for name in dependencies.propagates_stop_to {
+            let other = self.refer(&name);
+            self.node(id).stops.push(other);
+        }
+        for name in dependencies.stop_propagated_from {
+            let other = self.refer(&name);
+            self.node(other).stops.push(id);
+        }
         // Those are looked for by name when their time comes: they have to be there then.
-        let followers = [
-            dependencies.requisite,
-            dependencies.on_failure,
-            dependencies.on_success,
-            dependencies.propagates_reload_to,
-            dependencies.propagates_stop_to,
-        ];
+        let followers = [dependencies.requisite, dependencies.on_failure, dependencies.on_success];
         for name in followers.into_iter().flatten() {
             self.refer(&name);
         }

@@ -60,6 +60,7 @@ pub enum JobResult {
     Dependency,
     Invalid,
     Assert,
+    Timeout,
 }
 
 impl JobResult {
@@ -71,6 +72,7 @@ impl JobResult {
             Self::Dependency => "dependency",
             Self::Invalid => "invalid",
             Self::Assert => "assert",
+            Self::Timeout => "timeout",
         }
     }
 }

@@ -288,6 +288,8 @@ impl Core {
             let before = if before.is_empty() { String::new() } else { format!("{LAST}{before}") };
             run.outcome = Outcome::StartLimitHit;
             run.reason = format!("started {burst} times within {seconds} s: given up{before}");
+            let action = self.graph[unit].unit.start_limit_action.clone();
+            self.act(unit, &action, "it was started too often");
             return self.enter(unit, Sub::Failed);
         }
         let old = std::mem::take(run);
@@ -410,6 +412,10 @@ impl Core {
     }
 
     fn kill(&mut self, unit: UnitId, sub: Sub, mode: KillMode) {
+        if self.service(unit).is_some_and(|s| !s.supervision.send_sigkill) {
+            // Who does not go stays, and is left to himself.
+            return if sub == Sub::StopSigkill { self.clear(unit, mode) } else { self.settle(unit) };
+        }
         self.enter_stop(unit, sub);
         self.actions.push(match mode {
             KillMode::Process | KillMode::None => Action::Signal { unit, signal: SIGKILL },
@@ -465,18 +471,6 @@ impl Core {
         self.enter(unit, if failed { Sub::Failed } else { Sub::Dead });
         if stays {
             self.tell_followers(unit, failed);
-        }
-    }
-
-    /// Starts what is to follow an end.
-    fn tell_followers(&mut self, unit: UnitId, failed: bool) {
-        let dependencies = &self.graph[unit].unit.dependencies;
-        let names = if failed { &dependencies.on_failure } else { &dependencies.on_success };
-        for name in names.clone() {
-            let Some(other) = self.graph.find(&name) else { continue };
-            if let Err(refusal) = self.submit(other, Kind::Start, JobMode::Replace) {
-                self.log(4, unit, format!("cannot start {name} in its place: {refusal}"));
-            }
         }
     }
 

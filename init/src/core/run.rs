@@ -19,9 +19,11 @@ pub enum Alarm {
     Clock,
     /// A forking service's main process is looked for again.
     Find,
+    /// Its job takes too long.
+    Job,
 }
 
-pub const ALARMS: [Alarm; 5] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock, Alarm::Find];
+pub const ALARMS: [Alarm; 6] = [Alarm::State, Alarm::Watchdog, Alarm::Health, Alarm::Clock, Alarm::Find, Alarm::Job];
 
 /// When a unit last went from one state to another.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
@@ -93,7 +95,7 @@ pub struct Run {
     /// How long the last start took.
     pub start_usec: u64,
     /// By [`Alarm`]; 0: not set.
-    pub alarms: [u64; 5],
+    pub alarms: [u64; 6],
     /// WATCHDOG_USEC= that the service asked for.
     pub watchdog: Option<u64>,
     /// NOTIFYACCESS= likewise.
@@ -114,6 +116,10 @@ pub struct Run {
     /// When the main process was started, and when the last one ended.
     pub main_started: Now,
     pub main_ended: Now,
+    /// Connections that a socket unit has taken, and refused.
+    pub accepted: u32,
+    /// See `accepted`.
+    pub refused: u32,
     /// Its condition did not hold.
     pub unmet: bool,
     /// When that was looked at.

@@ -38,8 +38,8 @@ impl Core {
         let now = self.now();
         let invocation = self.new_invocation();
         let run = self.run_mut(unit);
-        let changes = run.changes;
-        *run = Run { sub: run.sub, invocation, began: now.monotonic, changes, ..Run::default() };
+        let (changes, alarms) = (run.changes, run.alarms);
+        *run = Run { sub: run.sub, invocation, began: now.monotonic, changes, alarms, ..Run::default() };
         self.actions.push(Action::Gather { unit });
     }
 
@@ -89,6 +89,10 @@ impl Core {
             Sub::Running | Sub::Abandoned => {
                 self.run_mut(unit).blame(Outcome::Timeout, || "it was there for as long as it may".into());
                 self.stop_scope(unit);
+            }
+            Sub::StopSigterm if self.scope(unit).is_some_and(|scope| !scope.send_sigkill) => {
+                self.run_mut(unit).blame(Outcome::Timeout, || format!("not stopped within {seconds} s"));
+                self.end_scope(unit);
             }
             Sub::StopSigterm => {
                 self.run_mut(unit).blame(Outcome::Timeout, || format!("not stopped within {seconds} s: killed"));

@@ -10,6 +10,8 @@ use super::state::{Exit, Sub};
 use super::*;
 use crate::notify;
 
+mod follow;
+
 struct Play {
     core: Core,
     pids: u32,
@@ -82,6 +84,7 @@ impl Play {
             Action::JobRemoved { job, result } => format!("{} {} {}", job.kind.name(), name(job.unit), result.name()),
             Action::StartupFinished => "started up".into(),
             Action::Power(how) => format!("{how:?}"),
+            Action::Down { unit, how, urgency } => format!("down {} {how:?} {urgency:?}", name(unit)),
         };
         self.lines.push(line);
     }

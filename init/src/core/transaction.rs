@@ -141,11 +141,10 @@ impl Situation<'_> {
 
     /// A reload or a stop that others get with it.
     fn pass_on(&self, unit: UnitId, kind: Kind, work: &mut VecDeque<(UnitId, Planned)>) {
-        let dependencies = &self.graph[unit].unit.dependencies;
-        let names =
-            if kind == Kind::Reload { &dependencies.propagates_reload_to } else { &dependencies.propagates_stop_to };
-        let up = names.iter().filter_map(|name| self.graph.find(name)).filter(|other| (self.active)(*other).is_up());
-        work.extend(up.map(|other| (other, Planned { kind, matters: false })));
+        let node = &self.graph[unit];
+        let others = if kind == Kind::Reload { &node.reloads } else { &node.stops };
+        let up = others.iter().filter(|other| (self.active)(**other).is_up());
+        work.extend(up.map(|other| (*other, Planned { kind, matters: false })));
     }
 
     /// Of two units that exclude each other only the one that the request needs is started.
@@ -172,7 +171,9 @@ impl Situation<'_> {
     fn isolate(&self, plan: &mut Plan) {
         for unit in self.graph.ids() {
             let pending = self.queue.of(unit).is_some_and(|job| job.kind != Kind::Stop);
-            if crate::builtin::is_perpetual(self.graph.name(unit)) {
+            let settings = &self.graph[unit].unit;
+            let own = ["slice", "scope", "mount"].contains(&settings.kind());
+            if crate::builtin::is_perpetual(&settings.name) || settings.ignore_on_isolate.unwrap_or(own) {
                 continue;
             }
             if (!(self.active)(unit).is_down() || pending) && !self.pulled_by(plan, unit) {

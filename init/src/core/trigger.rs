@@ -5,6 +5,7 @@
 //! it. Times of the calendar become times of the monotonic clock, and are found anew when somebody sets the other one.
 
 use ashlar_config::systemd::calendar::Calendar;
+use ashlar_config::systemd::template_of;
 use ashlar_config::unit::{Body, Timer};
 use ashlar_control::message::JobMode;
 
@@ -18,6 +19,8 @@ use super::{Action, Core, UnitId};
 /// A socket that triggers more often fails, because its service does not take what arrives.
 const TRIGGERS: u32 = 20;
 const TRIGGERS_WITHIN: u64 = 2_000_000;
+/// The same for one that has an instance of its service for each connection.
+const CONNECTIONS: u32 = 200;
 
 impl Core {
     /// The answer to [`Action::Open`].
@@ -54,6 +57,38 @@ impl Core {
         self.settle_work();
     }
 
+    /// Somebody connected to a socket unit that has an instance of its service for each connection: the instance's
+    /// number. None: there are too many already.
+    pub fn connected(&mut self, unit: UnitId) -> Option<u32> {
+        let Body::Socket { service, accept: Some(accept), .. } = &self.graph[unit].unit.body else { return None };
+        let most = accept.most;
+        if self.active(unit).is_down() {
+            return None;
+        }
+        let served = self.instances(service).count();
+        let now = self.now().monotonic;
+        if served >= most as usize {
+            self.log(4, unit, format!("{served} connections are served, and that is all that may be: one is refused"));
+            self.run_mut(unit).refused += 1;
+            return None;
+        }
+        if too_often(&mut self.run_mut(unit).starts, now, CONNECTIONS, TRIGGERS_WITHIN) {
+            self.fail_socket(unit, format!("more than {CONNECTIONS} connections within 2 s"));
+            self.settle_work();
+            return None;
+        }
+        let run = self.run_mut(unit);
+        run.accepted += 1;
+        Some(run.accepted - 1)
+    }
+
+    /// Instances of a template that are up, or on their way.
+    pub fn instances(&self, template: &str) -> impl Iterator<Item = UnitId> {
+        let there = |unit: &UnitId| !self.active(*unit).is_down() || self.jobs.of(*unit).is_some();
+        let is_one = move |unit: &UnitId| template_of(self.graph.name(*unit)).is_some_and(|name| name == template);
+        self.graph.ids().filter(is_one).filter(there)
+    }
+
     fn start_triggered(&mut self, unit: UnitId, service: UnitId) {
         if let Err(refusal) = self.submit(service, Kind::Start, JobMode::Replace) {
             self.log(4, unit, format!("cannot start {}: {refusal}", self.graph.name(service)));
@@ -69,7 +104,7 @@ impl Core {
 
     fn triggered(&self, unit: UnitId) -> Option<UnitId> {
         match &self.graph[unit].unit.body {
-            Body::Socket { service, .. } | Body::Timer { service, .. } => self.graph.find(service),
+            Body::Socket { service, accept: None, .. } | Body::Timer { service, .. } => self.graph.find(service),
             Body::Path(watched) => self.graph.find(&watched.unit),
             _ => None,
         }
@@ -150,8 +185,11 @@ impl Core {
         }
     }
 
-    /// Listens while the service is down and nobody has asked for it.
+    /// Listens while the service is down and nobody has asked for it; always, if each connection has one of its own.
     fn attend(&mut self, unit: UnitId) {
+        if matches!(self.graph[unit].unit.body, Body::Socket { accept: Some(_), .. }) {
+            return self.attend_as(unit, Sub::Listening);
+        }
         let Some(service) = self.triggered(unit) else { return };
         let down = self.active(service).is_down() && self.jobs.of(service).is_none_or(|job| job.kind == Kind::Stop);
         let open = if matches!(self.graph[unit].unit.body, Body::Path(_)) { Sub::Waiting } else { Sub::Listening };

@@ -4,6 +4,7 @@ use ashlar_config::unit::{Body, Load, ServiceType};
 use ashlar_control::message::{JobKind, JobMode, Refusal, Shutdown};
 
 use super::job::{Job, JobResult, Kind};
+use super::run::Alarm;
 use super::service::Event;
 use super::state::{ActiveState, Outcome, Sub};
 use super::transaction::Situation;
@@ -135,6 +136,9 @@ impl Core {
         }
         let id = self.jobs.add(&self.graph, unit, kind, false, unordered);
         self.changed_jobs.insert(id);
+        if let Some(longest) = self.graph[unit].unit.job_timeout {
+            self.set_alarm(unit, Alarm::Job, self.now().monotonic.saturating_add(longest.0));
+        }
         if let Some(job) = self.jobs.get(id) {
             self.actions.push(Action::JobNew { job: job.clone() });
         }
@@ -291,6 +295,7 @@ impl Core {
         }
         if new.is_down() && !old.is_down() {
             self.take_bound_down(unit);
+            self.stop_unneeded(unit);
         }
         if self.service(unit).is_some() {
             self.tell_triggers(unit, new);
@@ -344,6 +349,7 @@ impl Core {
     fn finish(&mut self, id: u32, result: JobResult) {
         let Some((job, freed)) = self.jobs.remove(&self.graph, id) else { return };
         self.changed_jobs.insert(id);
+        self.set_alarm(job.unit, Alarm::Job, 0);
         self.note_transient(job.unit);
         if job.kind == Kind::Start && result != JobResult::Done {
             self.start_failed(&job, result);
@@ -353,7 +359,16 @@ impl Core {
         }
         // Behind the jobs that fail with this one: those must not run first.
         self.work.extend(freed.into_iter().map(Work::Run));
+        self.stop_unneeded(job.unit);
         self.actions.push(Action::JobRemoved { job, result });
+    }
+
+    /// A unit's job takes longer than it may.
+    pub(super) fn job_timed_out(&mut self, unit: UnitId) {
+        let Some(job) = self.jobs.of(unit).map(|job| job.id) else { return };
+        let action = self.graph[unit].unit.job_timeout_action.clone();
+        self.work.push_back(Work::Finish(job, JobResult::Timeout));
+        self.act(unit, &action, "its job takes too long");
     }
 
     /// A start that failed takes with it the starts that need it.

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use ashlar_config::unit::Body;
+use ashlar_config::unit::{Body, Exec};
 use ashlar_control::message::{self, JobKind, JobMode};
 use ashlar_sys::{epoll, signal};
 
@@ -14,7 +14,10 @@ use crate::cgroup;
 use crate::condition;
 use crate::core::job::{Job, JobResult, Kind};
 use crate::core::{Action, Role, UnitId};
+use crate::credentials;
 use crate::event::Event;
+use crate::exec;
+use crate::leftovers;
 use crate::log;
 use crate::ports;
 use crate::small_file;
@@ -79,6 +82,10 @@ impl Machine {
             Action::JobRemoved { job, result } => self.job_ended(&job, result),
             Action::StartupFinished => self.startup_finished(),
             Action::Power(how) => self.power(how),
+            Action::Down { unit, how, urgency } => {
+                let name = self.name(unit);
+                self.end_for(how, urgency, &name);
+            }
         }
     }
 
@@ -165,6 +172,7 @@ impl Machine {
 
     fn release(&mut self, unit: UnitId, stays: bool) {
         self.remove_group(unit);
+        self.served.remove(&unit);
         let Some(service) = self.core.service(unit) else { return };
         let exec = service.host.clone();
         let runtime = if service.runtime_directory_preserve { Vec::new() } else { service.runtime_directory.clone() };
@@ -175,11 +183,32 @@ impl Machine {
         // A restart that somebody asked for is no stop: the start that follows is queued already.
         let restarting = self.core.jobs.of(unit).is_some_and(|job| job.kind == Kind::Restart);
         if let Some(exec) = exec {
+            if exec.remove_ipc || exec.dynamic_user {
+                self.remove_leftovers(unit, &exec);
+            }
+            if !exec.credentials.is_empty() {
+                credentials::take_back(self.core.graph.name(unit));
+            }
             super::host::remove_folders(&exec, !stays || restarting);
         }
         if stays && !restarting && !keeps_store {
             self.stores.remove(&unit);
             self.save_store(unit);
+        }
+    }
+
+    /// Removes what a unit's user left in memory, unless another unit of his runs.
+    fn remove_leftovers(&self, unit: UnitId, exec: &Exec) {
+        let accounts = Accounts::read();
+        let user_of = |unit: UnitId, exec: &Exec| exec::identity(self.core.graph.name(unit), exec, &accounts).ok();
+        let Some(own) = user_of(unit, exec) else { return };
+        let shares = |other: &UnitId| {
+            let exec = self.core.service(*other).and_then(|service| service.host.as_deref());
+            exec.and_then(|exec| user_of(*other, exec)).is_some_and(|user| user.uid == own.uid)
+        };
+        let runs = |other: &UnitId| *other != unit && !self.core.active(*other).is_down();
+        if !self.core.graph.ids().filter(runs).any(|other| shares(&other)) {
+            leftovers::remove(own.uid);
         }
     }
 

@@ -10,6 +10,7 @@ use ashlar_sys::power::{self, Power};
 use ashlar_sys::{child, filesystem, signal};
 
 use super::Machine;
+use crate::core::Urgency;
 use crate::log;
 
 /// What a process that no unit owns gets between SIGTERM and SIGKILL.
@@ -57,12 +58,29 @@ impl Machine {
         self.end_sessions();
     }
 
+    /// A unit asks for the end.
+    pub(super) fn end_for(&mut self, how: Shutdown, urgency: Urgency, unit: &str) {
+        match urgency {
+            Urgency::No if self.going_down.is_some() => {}
+            Urgency::No => self.go_down(how, unit),
+            Urgency::Force => self.power(how),
+            Urgency::Immediate => {
+                log::console(&format!("{} at once, asked for by {unit}", word(how)));
+                self.hand_over(how);
+            }
+        }
+    }
+
     /// All units are down: the point of no return.
     pub(super) fn power(&mut self, how: Shutdown) {
         for (line, phase) in PHASES {
             log::console(&format!("{}: {line}", word(how)));
             phase(self);
         }
+        self.hand_over(how);
+    }
+
+    fn hand_over(&mut self, how: Shutdown) -> ! {
         if how == Shutdown::Halt {
             self.watchdog.disarm();
         }

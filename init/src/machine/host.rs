@@ -131,7 +131,7 @@ impl Machine {
             return Ok(Streams { fds, journal: None, terminal: service.tty.is_some() });
         }
         let silent = if service.output == Output::Null { Output::Null } else { Output::Journal };
-        let sink = journal::open(name, &exec.syslog_identifier, silent);
+        let sink = journal::open(name, exec, silent);
         let sink =
             sink.map_err(|error| Failure { reason: format!("cannot open its output: {error}"), code: code::STDOUT })?;
         let again =
@@ -141,8 +141,11 @@ impl Machine {
             _ if terminal => open_input(service).map_err(failed(code::STDIN))?,
             Stream::File(path) => open(path, OpenOptions::new().read(true), code::STDIN)?,
             Stream::Data(text) => data(text)?,
+            Stream::Socket => self.only_socket(unit)?,
             _ => open("/dev/null", OpenOptions::new().read(true), code::STDIN)?,
         };
+        let socket = exec.streams[0] == Stream::Socket && !terminal;
+        let named = if exec.streams[1..].contains(&Stream::Socket) { Some(self.only_socket(unit)?) } else { None };
         let mut journal = None;
         let mut output = |stream: &Stream, before: &OwnedFd, own: bool| match stream {
             Stream::Null => open("/dev/null", OpenOptions::new().write(true), code::STDOUT),
@@ -152,6 +155,9 @@ impl Machine {
                 open(path, OpenOptions::new().write(true).create(true).truncate(true), code::STDOUT)
             }
             Stream::Tty | Stream::Default if terminal => again(&input),
+            // Who answers by it has it as his input.
+            Stream::Default if own && socket => again(&input),
+            Stream::Socket => again(named.as_ref().unwrap_or(&input)),
             Stream::Inherit if own => again(&input),
             Stream::Inherit => again(before),
             // Standard error goes where standard output goes, unless it says otherwise.
@@ -163,10 +169,24 @@ impl Machine {
         };
         let first = output(&exec.streams[1], &sink.fd, true)?;
         let second = output(&exec.streams[2], &first, false)?;
-        if matches!(exec.streams[1], Stream::Default | Stream::Journal) && !terminal {
+        let to_journal = [Stream::Default, Stream::Journal, Stream::JournalAndConsole].contains(&exec.streams[1]);
+        if to_journal && !terminal && !(socket && exec.streams[1] == Stream::Default) {
             journal.clone_from(&sink.journal_stream);
         }
         Ok(Streams { fds: [input, first, second], journal, terminal })
+    }
+}
+
+impl Machine {
+    /// The connection or the only socket that a service was started for, as a stream that it may wait for.
+    fn only_socket(&self, unit: UnitId) -> Result<OwnedFd, Failure> {
+        let mut sockets = self.sockets_of(unit);
+        let (Some((_, fd)), None) = (sockets.next(), sockets.next()) else {
+            let reason = "it was not started for a single socket, which its streams are to be".to_owned();
+            return Err(Failure { reason, code: code::STDIN });
+        };
+        let own = fd.try_clone_to_owned().and_then(|fd| descriptor::set_blocking(&fd, true).map(|()| fd));
+        own.map_err(|error| Failure { reason: error.to_string(), code: code::STDIN })
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
 use std::process::{self, Stdio};
 
-use ashlar_config::unit::{Body, Command, Exec, NotifyAccess, Output, Service, ServiceType};
+use ashlar_config::unit::{Body, Command, Exec, NotifyAccess, Output, Service, ServiceType, Stream};
 use ashlar_sys::{descriptor, epoll};
 
 use super::session::{CONSOLE, Person};
@@ -14,6 +14,7 @@ use crate::accounts::Accounts;
 use crate::cgroup;
 use crate::container::{self, Described, Request, Setup};
 use crate::core::{Role, Stage, UnitId};
+use crate::credentials;
 use crate::event::Event;
 use crate::exec;
 use crate::small_file::NONBLOCK_NOCTTY;
@@ -73,8 +74,8 @@ impl Machine {
             Role::Control(stage, number) => stage.of(&service.commands).get(number).map(Command::words),
             Role::Health => service.health.as_ref().map(|health| health.command.clone()),
         };
-        let sink =
-            journal::open(&name, "", service.output).map_err(|error| format!("cannot open its output: {error}"))?;
+        let sink = journal::open(&name, &Exec::default(), service.output)
+            .map_err(|error| format!("cannot open its output: {error}"))?;
         let input: OwnedFd = open_input(&service)?;
         let tty = service.output == Output::Tty;
         let output = if tty { input.as_fd() } else { sink.fd.as_fd() };
@@ -144,11 +145,16 @@ impl Machine {
         if service.delegate {
             host::delegate(group, &identity)?;
         }
+        credentials::provide(&name, &exec.credentials, &identity)?;
         let streams = self.open_streams(unit, &name, role, service, exec)?;
         let mut environment = host::environment(exec, &identity, &self.gifts.environment);
         environment.extend(self.environment(unit, service, role));
         environment.extend(host::folders(exec));
+        if !exec.credentials.is_empty() {
+            environment.push(("CREDENTIALS_DIRECTORY".to_owned(), credentials::folder(&name)));
+        }
         environment.extend(streams.journal.clone().map(|stream| ("JOURNAL_STREAM".to_owned(), stream)));
+        environment.extend(self.served.get(&unit).map(|served| served.peer.variables()).unwrap_or_default());
         environment.extend(exec.environment.iter().cloned());
         environment.extend(host::environment_files(exec)?);
         environment.retain(|(name, value)| {
@@ -156,7 +162,13 @@ impl Machine {
             !exec.unset_environment.iter().any(|gone| gone == name || *gone == pair)
         });
         let words = self.expand(&name, command, &environment);
-        let descriptors = if role == Role::Main { self.passed(unit, &mut environment) } else { Vec::new() };
+        // Who finds its socket on standard input looks for no other.
+        let passes = role == Role::Main && !exec.streams.contains(&Stream::Socket);
+        let descriptors = if passes { self.passed(unit, &mut environment) } else { Vec::new() };
+        for (_, socket) in self.sockets_of(unit).take_while(|_| passes) {
+            // They are PID 1's own as well, which never waits at one that it hands on.
+            let _ = descriptor::set_blocking(&socket, !exec.non_blocking);
+        }
         let own_pid = self.own_pid(unit, !descriptors.is_empty());
         let terms = exec::Terms {
             exec,
@@ -276,12 +288,7 @@ impl Machine {
 
     /// Sockets in the order of their units, then the store; with their names in the environment.
     fn passed(&self, unit: UnitId, environment: &mut Vec<(String, String)>) -> Vec<BorrowedFd<'_>> {
-        let sockets = self.core.graph[unit]
-            .triggers
-            .iter()
-            .filter(|other| matches!(self.core.graph[**other].unit.body, Body::Socket { .. }));
-        let ports = sockets.filter_map(|socket| self.ports.get(socket)).flatten();
-        let ports = ports.map(|port| (port.name.as_str(), port.fd.as_fd()));
+        let ports = self.sockets_of(unit);
         let stored = self.stores.get(&unit).into_iter().flatten();
         let stored = stored.map(|stored| (stored.name.as_str(), stored.fd.as_fd()));
         let (names, descriptors): (Vec<&str>, Vec<BorrowedFd<'_>>) = ports.chain(stored).unzip();
@@ -290,6 +297,15 @@ impl Machine {
             environment.push(("LISTEN_FDNAMES".to_owned(), names.join(":")));
         }
         descriptors
+    }
+
+    /// The connection that it was started for, or all sockets of the units that start it; with their names.
+    pub(super) fn sockets_of(&self, unit: UnitId) -> impl Iterator<Item = (&str, BorrowedFd<'_>)> {
+        let served = self.served.get(&unit).map(|served| ("connection", served.fd.as_fd()));
+        let is_socket = |other: &&UnitId| matches!(self.core.graph[**other].unit.body, Body::Socket { .. });
+        let sockets = self.core.graph[unit].triggers.iter().filter(is_socket);
+        let ports = sockets.filter_map(|socket| self.ports.get(socket)).flatten();
+        served.into_iter().chain(ports.map(|port| (port.name.as_str(), port.fd.as_fd())))
     }
 
     /// Starts a person's process: in the console container, or on the host.

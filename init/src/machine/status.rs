@@ -121,6 +121,12 @@ impl Machine {
             condition: !run.unmet && (run.condition.monotonic != 0 || run.began != 0 || run.active_since != 0),
             fired: status::Stamp { real: run.fired_real, monotonic: run.fired },
             next_elapse: if matches!(node.unit.body, Body::Timer { .. }) { run.alarm(Alarm::Clock) } else { 0 },
+            connections: match &node.unit.body {
+                Body::Socket { service, accept: Some(_), .. } => self.core.instances(service).count() as u32,
+                _ => 0,
+            },
+            accepted: run.accepted,
+            refused: run.refused,
             fd_stored: self.stores.get(&unit).map_or(0, |store| store.len() as u32),
             next_real: if matches!(node.unit.body, Body::Timer { .. }) { run.next_real } else { 0 },
             transient: node.unit.transient,

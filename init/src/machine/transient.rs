@@ -5,9 +5,10 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use ashlar_config::unit::{Body, Unit, is_unit_name};
+use ashlar_config::unit::{Body, Prefix, Unit, is_unit_name};
 use ashlar_control::message::{self, JobKind, JobMode, Refusal, Reply};
 use ashlar_runtime::spec::Resources;
+use serde::Deserialize;
 use serde_json::Value;
 
 use super::Machine;
@@ -15,6 +16,7 @@ use super::calls::Answer;
 use super::groups::slice_path;
 use super::status::Detail;
 use crate::core::{Holds, UnitId};
+use crate::packets::{self, Lists};
 use crate::{builtin, cgroup, devices};
 
 /// Most units that one call makes: a timer and its service.
@@ -149,13 +151,40 @@ impl Machine {
 
     /// Limits that the unit itself has, rather than its bundle.
     pub(super) fn limit(&self, unit: UnitId, group: &str) -> Result<(), String> {
-        let resources = match &self.core.graph[unit].unit.body {
-            Body::Service(service) => &service.resources,
-            Body::Scope(scope) => &scope.resources,
-            Body::Slice(slice) => &slice.resources,
-            _ => return Ok(()),
-        };
-        write_limits(group, resources)
+        if let Some(resources) = self.resources(unit) {
+            write_limits(group, resources)?;
+        }
+        self.restrict_packets(group)
+    }
+
+    fn resources(&self, unit: UnitId) -> Option<&Value> {
+        match &self.core.graph[unit].unit.body {
+            Body::Service(service) => Some(&service.resources),
+            Body::Mount(mount) => Some(&mount.service.resources),
+            Body::Scope(scope) => Some(&scope.resources),
+            Body::Slice(slice) => Some(&slice.resources),
+            _ => None,
+        }
+    }
+
+    /// Whom those in a group may talk to: what its unit says, and the slices that it is in.
+    fn restrict_packets(&self, group: &str) -> Result<(), String> {
+        if group.ends_with(".slice") {
+            return Ok(());
+        }
+        let (mut lists, mut any) = (Lists::default(), false);
+        let units = group.split('/').chain(["-.slice"]).filter_map(|name| self.core.graph.find(name));
+        for resources in units.filter_map(|unit| self.resources(unit)) {
+            for (name, list) in [("addressAllow", &mut lists.allowed), ("addressDeny", &mut lists.denied)] {
+                let Some(said) = resources.get(name) else { continue };
+                any = true;
+                list.extend(Vec::<Prefix>::deserialize(said).map_err(|error| error.to_string())?);
+            }
+        }
+        match any {
+            true => packets::restrict(group, &lists).map_err(|e| format!("cannot restrict addresses of {group}: {e}")),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn set_resources(&mut self, name: &str, resources: &Value) -> Result<Reply, Refusal> {
@@ -180,6 +209,14 @@ impl Machine {
         }
         self.core.graph.replace(unit, settings);
         self.core.touch(unit);
+        if ["addressAllow", "addressDeny"].iter().any(|name| resources.get(name).is_some()) {
+            // Of a slice it is those in it that are held to it.
+            let path = self.group_of(unit);
+            let within = |group: &String| group == &path || group.starts_with(&format!("{path}/"));
+            let running = self.core.graph.ids().filter(|other| self.has_group(*other));
+            let groups: Vec<String> = running.map(|other| self.group_of(other)).filter(within).collect();
+            groups.iter().try_for_each(|group| self.restrict_packets(group)).map_err(failed)?;
+        }
         Ok(Reply::Done {})
     }
 
@@ -292,6 +329,7 @@ impl Machine {
             self.remove_group(*unit);
             self.gifts.processes.remove(unit);
             self.gifts.stdio.remove(unit);
+            self.served.remove(unit);
             for units in self.gifts.holds.values_mut() {
                 units.remove(unit);
             }
@@ -330,9 +368,12 @@ fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
     ashlar_runtime::limit(&cgroup::path(group), &resources).map_err(|error| error.to_string())
 }
 
-/// Devices that are named as rules, behind one that forbids the rest.
+/// Devices that are named as rules, behind one that forbids the rest. Addresses are no matter of files.
 fn with_devices(resources: &Value) -> Result<Value, String> {
     let mut resources = resources.clone();
+    if let Some(all) = resources.as_object_mut() {
+        all.retain(|name, _| !name.starts_with("address"));
+    }
     let named = resources.as_object_mut().and_then(|all| all.remove("deviceAllow"));
     if let Some(named) = named.map(serde_json::from_value::<Vec<(String, String)>>).and_then(Result::ok) {
         let mut rules = vec![serde_json::json!({ "allow": false, "access": "rwm" })];

@@ -121,6 +121,15 @@ pub struct Unit {
     /// A timer's next time of the calendar, in microseconds since the epoch; 0 for none.
     #[serde(default)]
     pub next_real: u64,
+    /// Of a socket unit that takes connections: how many are served.
+    #[serde(default)]
+    pub connections: u32,
+    /// How many it has taken.
+    #[serde(default)]
+    pub accepted: u32,
+    /// How many it has refused.
+    #[serde(default)]
+    pub refused: u32,
     /// Descriptors that it left with PID 1.
     pub fd_stored: u32,
     /// It was made while the machine ran.

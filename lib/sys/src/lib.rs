@@ -14,6 +14,7 @@ pub mod epoll;
 pub mod filesystem;
 pub mod host;
 pub mod inotify;
+pub mod ipc;
 pub mod kernel_module;
 pub mod kmsg;
 pub mod memfd;

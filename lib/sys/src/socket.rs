@@ -47,6 +47,34 @@ pub enum Setting {
     ReceiveBuffer(usize),
     /// Size of the send buffer, beyond the system's limit.
     SendBuffer(usize),
+    /// Probes on connections that are silent.
+    KeepAlive,
+    /// Seconds of silence until the first of them.
+    KeepAliveTime(u32),
+    /// Seconds between them.
+    KeepAliveInterval(u32),
+    /// How many of them are not answered by a connection that is gone.
+    KeepAliveProbes(u32),
+    /// Small writes go out at once.
+    NoDelay,
+    /// Seconds that a connection without data is not told of.
+    DeferAccept(u32),
+    /// Of its packets in queues.
+    Priority(u32),
+    /// A number that rules of the network see.
+    Mark(u32),
+    /// It may send to all.
+    Broadcast,
+    /// Several sockets may have its address and share what comes.
+    ReusePort,
+    /// An IPv6 socket takes no IPv4.
+    Ipv6Only(bool),
+    /// Its address need not be there (IPv4; IPv6).
+    FreeBind(bool),
+    /// Its address need not be the machine's (IPv4; IPv6).
+    Transparent(bool),
+    /// Receive where each packet was sent to (IPv4; IPv6).
+    PacketInfo(bool),
 }
 
 fn new(family: i32, kind: i32, protocol: i32) -> io::Result<OwnedFd> {
@@ -66,14 +94,31 @@ fn set_number(fd: &impl AsFd, level: i32, name: i32, value: i32) -> io::Result<(
 /// Sets one option.
 pub fn set(fd: &impl AsFd, setting: Setting) -> io::Result<()> {
     let number = |size: usize| i32::try_from(size).unwrap_or(i32::MAX);
-    let (name, value) = match setting {
-        Setting::PassCredentials => (libc::SO_PASSCRED, 1),
-        Setting::PassSecurity => (libc::SO_PASSSEC, 1),
-        Setting::Timestamp => (libc::SO_TIMESTAMP, 1),
-        Setting::ReceiveBuffer(size) => (libc::SO_RCVBUFFORCE, number(size)),
-        Setting::SendBuffer(size) => (libc::SO_SNDBUFFORCE, number(size)),
+    let (level, name, value) = match setting {
+        Setting::PassCredentials => (libc::SOL_SOCKET, libc::SO_PASSCRED, 1),
+        Setting::PassSecurity => (libc::SOL_SOCKET, libc::SO_PASSSEC, 1),
+        Setting::Timestamp => (libc::SOL_SOCKET, libc::SO_TIMESTAMP, 1),
+        Setting::ReceiveBuffer(size) => (libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, number(size)),
+        Setting::SendBuffer(size) => (libc::SOL_SOCKET, libc::SO_SNDBUFFORCE, number(size)),
+        Setting::KeepAlive => (libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1),
+        Setting::KeepAliveTime(seconds) => (libc::SOL_TCP, libc::TCP_KEEPIDLE, number(seconds as usize)),
+        Setting::KeepAliveInterval(seconds) => (libc::SOL_TCP, libc::TCP_KEEPINTVL, number(seconds as usize)),
+        Setting::KeepAliveProbes(count) => (libc::SOL_TCP, libc::TCP_KEEPCNT, number(count as usize)),
+        Setting::NoDelay => (libc::SOL_TCP, libc::TCP_NODELAY, 1),
+        Setting::DeferAccept(seconds) => (libc::SOL_TCP, libc::TCP_DEFER_ACCEPT, number(seconds as usize)),
+        Setting::Priority(priority) => (libc::SOL_SOCKET, libc::SO_PRIORITY, number(priority as usize)),
+        Setting::Mark(mark) => (libc::SOL_SOCKET, libc::SO_MARK, mark.cast_signed()),
+        Setting::Broadcast => (libc::SOL_SOCKET, libc::SO_BROADCAST, 1),
+        Setting::ReusePort => (libc::SOL_SOCKET, libc::SO_REUSEPORT, 1),
+        Setting::Ipv6Only(only) => (libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, i32::from(only)),
+        Setting::FreeBind(false) => (libc::SOL_IP, libc::IP_FREEBIND, 1),
+        Setting::FreeBind(true) => (libc::SOL_IPV6, libc::IPV6_FREEBIND, 1),
+        Setting::Transparent(false) => (libc::SOL_IP, libc::IP_TRANSPARENT, 1),
+        Setting::Transparent(true) => (libc::SOL_IPV6, libc::IPV6_TRANSPARENT, 1),
+        Setting::PacketInfo(false) => (libc::SOL_IP, libc::IP_PKTINFO, 1),
+        Setting::PacketInfo(true) => (libc::SOL_IPV6, libc::IPV6_RECVPKTINFO, 1),
     };
-    set_number(fd, libc::SOL_SOCKET, name, value)
+    set_number(fd, level, name, value)
 }
 
 fn unix_address(path: &Path) -> io::Result<(libc::sockaddr_un, libc::socklen_t)> {
@@ -102,28 +147,38 @@ fn bind<T>(fd: &OwnedFd, address: &T, length: libc::socklen_t) -> io::Result<()>
     Ok(())
 }
 
-fn listen(fd: &OwnedFd, kind: Kind) -> io::Result<()> {
+/// As many may wait as the kernel lets.
+pub const BACKLOG: u32 = 4096;
+
+fn listen(fd: &OwnedFd, kind: Kind, backlog: u32) -> io::Result<()> {
     if kind != Kind::Datagram {
         // SAFETY: takes numbers; the kernel caps the queue at net.core.somaxconn.
-        crate::result(unsafe { libc::listen(fd.as_raw_fd(), 4096) })?;
+        crate::result(unsafe { libc::listen(fd.as_raw_fd(), i32::try_from(backlog).unwrap_or(i32::MAX)) })?;
     }
     Ok(())
 }
 
 /// Opens a unix socket at `path` (or `@name` in the abstract name space) and listens. The path must be free.
-pub fn listen_unix(path: &Path, kind: Kind) -> io::Result<OwnedFd> {
+pub fn listen_unix(path: &Path, kind: Kind, backlog: u32) -> io::Result<OwnedFd> {
     let fd = new(libc::AF_UNIX, kind.number(), 0)?;
     let (address, length) = unix_address(path)?;
     bind(&fd, &address, length)?;
-    listen(&fd, kind)?;
+    listen(&fd, kind, backlog)?;
     Ok(fd)
 }
 
-/// Opens an Internet socket and listens. `[::]` takes IPv4 connections, too.
-pub fn listen_inet(address: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
+/// Opens an Internet socket and listens. `[::]` takes IPv4 connections, too, unless `early` says otherwise: settings that
+/// have to be made before it has its address.
+pub fn listen_inet(address: SocketAddr, kind: Kind, backlog: u32, early: &[Setting]) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     let fd = new(family, kind.number(), 0)?;
     set_number(&fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    if address.is_ipv6() {
+        set(&fd, Setting::Ipv6Only(false))?;
+        // An address that the network has not got yet must not fail the boot.
+        set(&fd, Setting::FreeBind(true))?;
+    }
+    early.iter().try_for_each(|setting| set(&fd, *setting))?;
     match address {
         SocketAddr::V4(v4) => {
             // SAFETY: plain integers: zero is a valid value.
@@ -134,9 +189,6 @@ pub fn listen_inet(address: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
             bind(&fd, &raw, size_of::<libc::sockaddr_in>() as libc::socklen_t)?;
         }
         SocketAddr::V6(v6) => {
-            set_number(&fd, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0)?;
-            // An address that the network has not got yet must not fail the boot.
-            set_number(&fd, libc::SOL_IPV6, libc::IPV6_FREEBIND, 1)?;
             // SAFETY: plain integers: zero is a valid value.
             let mut raw: libc::sockaddr_in6 = unsafe { MaybeUninit::zeroed().assume_init() };
             raw.sin6_family = libc::AF_INET6 as libc::sa_family_t;
@@ -146,7 +198,7 @@ pub fn listen_inet(address: SocketAddr, kind: Kind) -> io::Result<OwnedFd> {
             bind(&fd, &raw, size_of::<libc::sockaddr_in6>() as libc::socklen_t)?;
         }
     }
-    listen(&fd, kind)?;
+    listen(&fd, kind, backlog)?;
     Ok(fd)
 }
 
@@ -362,7 +414,7 @@ mod tests {
     fn listens() {
         let path = std::env::temp_dir().join(format!("ashlar-socket-{}", std::process::id()));
         for kind in [Kind::Stream, Kind::Datagram, Kind::SequentialPacket] {
-            let listener = listen_unix(&path, kind).unwrap();
+            let listener = listen_unix(&path, kind, BACKLOG).unwrap();
             let _client = connect_unix(&path, kind).unwrap();
             if kind != Kind::Datagram {
                 assert!(accept(&listener).unwrap().is_some());
@@ -370,7 +422,21 @@ mod tests {
             }
             std::fs::remove_file(&path).unwrap();
         }
-        listen_inet("127.0.0.1:0".parse().unwrap(), Kind::Stream).unwrap();
-        assert!(listen_unix(Path::new(&"x".repeat(108)), Kind::Stream).is_err());
+        let early = [Setting::ReusePort, Setting::FreeBind(false)];
+        let inet = listen_inet("127.0.0.1:0".parse().unwrap(), Kind::Stream, 5, &early).unwrap();
+        for setting in [
+            Setting::KeepAlive,
+            Setting::KeepAliveTime(60),
+            Setting::KeepAliveInterval(5),
+            Setting::KeepAliveProbes(3),
+            Setting::NoDelay,
+            Setting::DeferAccept(1),
+            Setting::Priority(1),
+            Setting::PacketInfo(false),
+        ] {
+            set(&inet, setting).unwrap();
+        }
+        listen_inet("[::1]:0".parse().unwrap(), Kind::Datagram, 0, &[Setting::Ipv6Only(true)]).unwrap();
+        assert!(listen_unix(Path::new(&"x".repeat(108)), Kind::Stream, BACKLOG).is_err());
     }
 }

@@ -1,6 +1,9 @@
 //! How commands run (systemd.exec(5)), of services and of whatever else has processes.
 
-use ashlar_config::unit::{CAPABILITIES, Exec, FolderKind, HostSeal, Keep, Protect, Stream, Treatment};
+use ashlar_config::unit::{
+    CAPABILITIES, CredentialSource, Exec, FolderKind, HostSeal, IoClass, Keep, Policy, PrivateUsers, Protect, Stream,
+    Treatment,
+};
 use serde_json::Value;
 use zbus::Variant;
 
@@ -38,6 +41,33 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     fixed("UnsetEnvironment", "as", |unit| texts(exec_of(unit).unset_environment)),
     fixed("UMask", "u", |unit| Variant::U32(exec_of(unit).umask.unwrap_or(0o022))),
     fixed("Nice", "i", |unit| Variant::I32(exec_of(unit).nice.unwrap_or(0))),
+    fixed("CPUSchedulingPolicy", "i", |unit| {
+        let policy = exec_of(unit).scheduling.policy.unwrap_or(Policy::Other);
+        Variant::I32(POLICIES.iter().find(|(known, _)| *known == policy).map_or(0, |(_, number)| *number))
+    }),
+    fixed("CPUSchedulingPriority", "i", |unit| Variant::I32(exec_of(unit).scheduling.priority as i32)),
+    fixed("CPUSchedulingResetOnFork", "b", |unit| Variant::Bool(exec_of(unit).scheduling.reset_on_fork)),
+    fixed("CPUAffinity", "ay", |unit| {
+        let mut mask = Vec::new();
+        for number in exec_of(unit).processors {
+            let (byte, bit) = (number as usize / 8, number % 8);
+            mask.resize(mask.len().max(byte + 1), 0u8);
+            mask[byte] |= 1 << bit;
+        }
+        Variant::new(mask)
+    }),
+    fixed("IOSchedulingClass", "i", |unit| {
+        Variant::I32(match exec_of(unit).io_priority {
+            Some((IoClass::Realtime, _)) => 1,
+            Some((IoClass::Idle, _)) => 3,
+            _ => 2,
+        })
+    }),
+    fixed("IOSchedulingPriority", "i", |unit| {
+        Variant::I32(exec_of(unit).io_priority.map_or(4, |(_, priority)| priority as i32))
+    }),
+    fixed("SyslogFacility", "i", |unit| Variant::I32(exec_of(unit).syslog_facility.map_or(3, i32::from))),
+    fixed("SyslogLevel", "i", |unit| Variant::I32(exec_of(unit).syslog_level.map_or(6, i32::from))),
     fixed("OOMScoreAdjust", "i", |unit| {
         let bundled = || unit.bundle("/process/oomScoreAdj").and_then(Value::as_i64).unwrap_or_default() as i32;
         Variant::I32(exec_of(unit).oom_score_adjust.unwrap_or_else(bundled))
@@ -47,6 +77,7 @@ pub static CONTEXT: &[Property<UnitView>] = &[
             _ if service(unit).tty.is_some() => "tty",
             Stream::Data(_) => "data",
             Stream::File(_) => "file",
+            Stream::Socket => "socket",
             _ => "null",
         })
     }),
@@ -57,6 +88,28 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     }),
     fixed("TTYPath", "s", |unit| text(service(unit).tty.unwrap_or_default())),
     fixed("SyslogIdentifier", "s", |unit| text(exec_of(unit).syslog_identifier)),
+    fixed("LoadCredential", "a(ss)", |unit| {
+        let named = exec_of(unit).credentials.into_iter().filter_map(|one| match one.source {
+            CredentialSource::Path(place) | CredentialSource::Store(place) => Some((one.name, place)),
+            _ => None,
+        });
+        let rows: Vec<(String, String)> = named.collect();
+        if rows.is_empty() { none_of("(ss)") } else { Variant::new(rows) }
+    }),
+    fixed("SetCredential", "a(say)", |unit| {
+        let named = exec_of(unit).credentials.into_iter().filter_map(|one| match one.source {
+            CredentialSource::Value(text) => Some((one.name, text.into_bytes())),
+            _ => None,
+        });
+        let rows: Vec<(String, Vec<u8>)> = named.collect();
+        if rows.is_empty() { none_of("(say)") } else { Variant::new(rows) }
+    }),
+    fixed("ImportCredential", "as", |unit| {
+        let imported = |source: &CredentialSource| matches!(source, CredentialSource::Import(_));
+        texts(exec_of(unit).credentials.into_iter().filter(|one| imported(&one.source)).map(|one| one.name))
+    }),
+    fixed("RemoveIPC", "b", |unit| Variant::Bool(exec_of(unit).remove_ipc || exec_of(unit).dynamic_user)),
+    fixed("NonBlocking", "b", |unit| Variant::Bool(exec_of(unit).non_blocking)),
     fixed("LogNamespace", "s", |_| text("")),
     fixed("RuntimeDirectory", "as", |unit| match service(unit).runtime_directory {
         list if list.is_empty() => texts(folders(unit, FolderKind::Runtime)),
@@ -90,6 +143,15 @@ macro_rules! switches {
             fixed("NoNewPrivileges", "b", |unit| {
                 let bundled = || unit.bundle("/process/noNewPrivileges").and_then(Value::as_bool).unwrap_or_default();
                 Variant::Bool(exec_of(unit).seal.no_new_privileges || bundled())
+            }),
+            fixed("PrivateUsers", "b", |unit| Variant::Bool(exec_of(unit).seal.private_users != PrivateUsers::No)),
+            fixed("PrivateUsersEx", "s", |unit| {
+                text(match exec_of(unit).seal.private_users {
+                    PrivateUsers::No => "no",
+                    PrivateUsers::Own => "self",
+                    PrivateUsers::Identity => "identity",
+                    PrivateUsers::Full => "full",
+                })
             }),
             fixed("ProtectSystem", "s", |unit| text(protect(exec_of(unit).seal.system))),
             fixed("ProtectHome", "s", |unit| text(protect(exec_of(unit).seal.home))),
@@ -154,6 +216,10 @@ pub static RLIMITS: &[Property<UnitView>] = rlimits! {
     "LimitRTPRIO" "LimitRTPRIOSoft" "RLIMIT_RTPRIO";
 };
 
+/// sched(7).
+const POLICIES: [(Policy, i32); 5] =
+    [(Policy::Other, 0), (Policy::Fifo, 1), (Policy::Rr, 2), (Policy::Batch, 3), (Policy::Idle, 5)];
+
 fn bundled(unit: &UnitView, pointer: &str) -> String {
     unit.bundle(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -169,6 +235,8 @@ fn stream(unit: &UnitView, place: usize, own: &str) -> String {
         Stream::Append(path) => format!("append:{path}"),
         Stream::Truncate(path) => format!("truncate:{path}"),
         Stream::Data(_) => "data".to_owned(),
+        Stream::Socket => "socket".to_owned(),
+        Stream::JournalAndConsole => "journal+console".to_owned(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! The kinds of units beside services, and what those with control groups share.
 
-use ashlar_config::unit::{Body as Kind, Mountable, Socket, Timer, Watched};
+use std::net::IpAddr;
+
+use ashlar_config::unit::{Accept, Body as Kind, Mountable, Prefix, Socket, Timer, Watched};
+use serde::Deserialize;
 use serde_json::Value;
 use zbus::Variant;
 
@@ -69,7 +72,9 @@ static SOCKET: Interface<UnitView> = Interface {
     properties: &[&[
         fixed("Listen", "a(ss)", listen),
         emits("Result", "s", |unit| text(&unit.status.result)),
-        fixed("Accept", "b", |_| Variant::Bool(false)),
+        fixed("Accept", "b", |unit| Variant::Bool(accept(unit).is_some())),
+        fixed("MaxConnections", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most)),
+        fixed("MaxConnectionsPerSource", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most_per_source)),
         fixed("FileDescriptorName", "s", |unit| text(first_socket(unit).name.unwrap_or_default())),
         fixed("SocketUser", "s", |unit| text(first_socket(unit).user.unwrap_or_default())),
         fixed("SocketGroup", "s", |unit| text(first_socket(unit).group.unwrap_or_default())),
@@ -79,10 +84,23 @@ static SOCKET: Interface<UnitView> = Interface {
         }),
         fixed("PassCredentials", "b", |unit| Variant::Bool(first_socket(unit).pass_credentials)),
         fixed("PassSecurity", "b", |unit| Variant::Bool(first_socket(unit).pass_security)),
+        fixed("SendBuffer", "t", |unit| Variant::U64(first_socket(unit).send_buffer.map_or(0, |size| size.0))),
+        fixed("Backlog", "u", |unit| Variant::U32(first_socket(unit).backlog.unwrap_or(u32::MAX))),
+        fixed("BindIPv6Only", "s", |unit| text(if first_socket(unit).ipv6_only { "ipv6-only" } else { "default" })),
+        fixed("FreeBind", "b", |unit| Variant::Bool(first_socket(unit).free_bind)),
+        fixed("Transparent", "b", |unit| Variant::Bool(first_socket(unit).transparent)),
+        fixed("ReusePort", "b", |unit| Variant::Bool(first_socket(unit).reuse_port)),
+        fixed("KeepAlive", "b", |unit| Variant::Bool(first_socket(unit).keep_alive)),
+        fixed("NoDelay", "b", |unit| Variant::Bool(first_socket(unit).no_delay)),
+        fixed("Broadcast", "b", |unit| Variant::Bool(first_socket(unit).broadcast)),
+        fixed("PassPacketInfo", "b", |unit| Variant::Bool(first_socket(unit).pass_packet_info)),
+        fixed("Priority", "i", |unit| Variant::I32(first_socket(unit).priority.map_or(-1, |n| n as i32))),
+        fixed("Mark", "i", |unit| Variant::I32(first_socket(unit).mark.map_or(-1, |n| n as i32))),
+        fixed("DeferAcceptUSec", "t", |unit| Variant::U64(first_socket(unit).defer_accept.map_or(0, |span| span.0))),
         fixed("ReceiveBuffer", "t", |unit| Variant::U64(first_socket(unit).receive_buffer.map_or(0, |size| size.0))),
-        silent("NConnections", "u", |_| Variant::U32(0)),
-        silent("NAccepted", "u", |_| Variant::U32(0)),
-        silent("NRefused", "u", |_| Variant::U32(0)),
+        silent("NConnections", "u", |unit| Variant::U32(unit.status.connections)),
+        silent("NAccepted", "u", |unit| Variant::U32(unit.status.accepted)),
+        silent("NRefused", "u", |unit| Variant::U32(unit.status.refused)),
         emits("ControlPID", "u", |_| Variant::U32(0)),
     ]],
     methods: &[],
@@ -181,6 +199,13 @@ fn first_socket(unit: &UnitView) -> Socket {
     }
 }
 
+fn accept(unit: &UnitView) -> Option<Accept> {
+    match &unit.settings.body {
+        Kind::Socket { accept, .. } => accept.clone(),
+        _ => None,
+    }
+}
+
 fn timer(unit: &UnitView) -> Timer {
     match &unit.settings.body {
         Kind::Timer { timer, .. } => timer.clone(),
@@ -255,7 +280,13 @@ pub static KILL: &[Property<UnitView>] = &[
         })
     }),
     fixed("FinalKillSignal", "i", |_| Variant::I32(9)),
-    fixed("SendSIGKILL", "b", |_| Variant::Bool(true)),
+    fixed("SendSIGKILL", "b", |unit| {
+        Variant::Bool(match &unit.settings.body {
+            Kind::Service(service) => service.supervision.send_sigkill,
+            Kind::Scope(scope) => scope.send_sigkill,
+            _ => true,
+        })
+    }),
     fixed("SendSIGHUP", "b", |unit| Variant::Bool(scope(unit, |scope| scope.send_sighup))),
     fixed("WatchdogSignal", "i", |_| Variant::I32(6)),
 ];
@@ -328,7 +359,20 @@ pub static LIMITS: &[Property<UnitView>] = &[
     silent("EffectiveMemoryNodes", "ay", |unit| Variant::new(mask(unit, "cpuset.mems.effective"))),
     fixed("DevicePolicy", "s", |unit| text(if has_devices(unit) { "strict" } else { "auto" })),
     fixed("DeviceAllow", "a(ss)", |_| none_of("(ss)")),
+    silent("IPAddressAllow", "a(iayu)", |unit| addresses(unit, "addressAllow")),
+    silent("IPAddressDeny", "a(iayu)", |unit| addresses(unit, "addressDeny")),
 ];
+
+/// Ranges of addresses: family, bytes, how many bits of them.
+fn addresses(unit: &UnitView, name: &str) -> Variant<'static> {
+    let said = resources(unit).and_then(|resources| resources.get(name));
+    let ranges = said.and_then(|said| Vec::<Prefix>::deserialize(said).ok()).unwrap_or_default();
+    let row = |prefix: Prefix| match prefix.address {
+        IpAddr::V4(v4) => (2i32, v4.octets().to_vec(), u32::from(prefix.bits)),
+        IpAddr::V6(v6) => (10i32, v6.octets().to_vec(), u32::from(prefix.bits)),
+    };
+    if ranges.is_empty() { none_of("(iayu)") } else { Variant::new(ranges.into_iter().map(row).collect::<Vec<_>>()) }
+}
 
 fn lower(unit: &UnitView, file: &str) -> u64 {
     match unit.group().number(file) {
@@ -367,14 +411,18 @@ fn quota(unit: &UnitView) -> u64 {
 
 /// A number of the limits that the unit was made with.
 fn resource(unit: &UnitView, pointer: &str) -> Option<u64> {
-    let resources = match &unit.settings.body {
-        Kind::Service(service) => &service.resources,
-        Kind::Scope(scope) => &scope.resources,
-        Kind::Slice(slice) => &slice.resources,
-        _ => return None,
-    };
     let bundle = || unit.bundle(&format!("/linux/resources{pointer}"));
-    resources.pointer(pointer).or_else(bundle).and_then(Value::as_u64)
+    resources(unit)?.pointer(pointer).or_else(bundle).and_then(Value::as_u64)
+}
+
+fn resources(unit: &UnitView) -> Option<&Value> {
+    match &unit.settings.body {
+        Kind::Service(service) => Some(&service.resources),
+        Kind::Mount(mount) => Some(&mount.service.resources),
+        Kind::Scope(scope) => Some(&scope.resources),
+        Kind::Slice(slice) => Some(&slice.resources),
+        _ => None,
+    }
 }
 
 fn has_devices(unit: &UnitView) -> bool {

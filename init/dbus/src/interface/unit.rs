@@ -129,20 +129,20 @@ static STATE: &[Property<UnitView>] = &[
     fixed("CollectMode", "s", |unit| {
         text(if unit.settings.collect_failed { "inactive-or-failed" } else { "inactive" })
     }),
-    fixed("OnSuccessJobMode", "s", |_| text("fail")),
-    fixed("OnFailureJobMode", "s", |_| text("replace")),
-    fixed("JobTimeoutUSec", "t", |_| Variant::U64(NONE)),
+    fixed("OnSuccessJobMode", "s", |unit| text(word_or(&unit.settings.follow_modes[1], "fail"))),
+    fixed("OnFailureJobMode", "s", |unit| text(word_or(&unit.settings.follow_modes[0], "replace"))),
+    fixed("JobTimeoutUSec", "t", |unit| Variant::U64(unit.settings.job_timeout.map_or(NONE, |span| span.0))),
     fixed("JobRunningTimeoutUSec", "t", |_| Variant::U64(NONE)),
-    fixed("JobTimeoutAction", "s", |_| text("none")),
+    fixed("JobTimeoutAction", "s", |unit| text(word_or(&unit.settings.job_timeout_action, "none"))),
     fixed("JobTimeoutRebootArgument", "s", |_| text("")),
-    fixed("FailureAction", "s", |_| text("none")),
+    fixed("FailureAction", "s", |unit| text(word_or(&unit.settings.failure_action, "none"))),
     fixed("FailureActionExitStatus", "i", |_| Variant::I32(-1)),
-    fixed("SuccessAction", "s", |_| text("none")),
+    fixed("SuccessAction", "s", |unit| text(word_or(&unit.settings.success_action, "none"))),
     fixed("SuccessActionExitStatus", "i", |_| Variant::I32(-1)),
     fixed("RebootArgument", "s", |_| text("")),
     fixed("StartLimitIntervalUSec", "t", |unit| Variant::U64(start_limit(unit).0)),
     fixed("StartLimitBurst", "u", |unit| Variant::U32(start_limit(unit).1)),
-    fixed("StartLimitAction", "s", |_| text("none")),
+    fixed("StartLimitAction", "s", |unit| text(word_or(&unit.settings.start_limit_action, "none"))),
     silent("Refs", "as", |_| none_of("s")),
     fixed("ActivationDetails", "a(ss)", |_| none_of("(ss)")),
     fixed("RequiresMountsFor", "as", |_| none_of("s")),
@@ -177,18 +177,18 @@ static OTHERS: &[Property<UnitView>] = &[
     silent("OnSuccess", "as", |unit| texts(&unit.settings.dependencies.on_success)),
     never("OnSuccessOf"),
     silent("PropagatesReloadTo", "as", |unit| texts(&unit.settings.dependencies.propagates_reload_to)),
-    never("ReloadPropagatedFrom"),
+    silent("ReloadPropagatedFrom", "as", |unit| texts(&unit.settings.dependencies.reload_propagated_from)),
     silent("PropagatesStopTo", "as", |unit| texts(&unit.settings.dependencies.propagates_stop_to)),
-    never("StopPropagatedFrom"),
+    silent("StopPropagatedFrom", "as", |unit| texts(&unit.settings.dependencies.stop_propagated_from)),
     never("JoinsNamespaceOf"),
     silent("SliceOf", "as", |_| none_of("s")),
-    no("StopWhenUnneeded"),
+    fixed("StopWhenUnneeded", "b", |unit| Variant::Bool(unit.settings.stop_when_unneeded)),
     fixed("RefuseManualStart", "b", |unit| Variant::Bool(unit.settings.refuse.start)),
     fixed("RefuseManualStop", "b", |unit| Variant::Bool(unit.settings.refuse.stop)),
     fixed("AllowIsolate", "b", |unit| Variant::Bool(can_isolate(unit))),
     yes("DefaultDependencies"),
     no("SurviveFinalKillSignal"),
-    no("IgnoreOnIsolate"),
+    fixed("IgnoreOnIsolate", "b", |unit| Variant::Bool(stays_on_isolate(unit))),
     silent("NeedDaemonReload", "b", |unit| Variant::Bool(unit.file.as_ref().is_some_and(|file| file.changed))),
 ];
 
@@ -224,6 +224,15 @@ fn can_isolate(unit: &UnitView) -> bool {
     unit.settings.refuse.isolate.unwrap_or(unit.status.name.ends_with(".target"))
 }
 
+fn word_or<'a>(said: &'a str, own: &'a str) -> &'a str {
+    if said.is_empty() { own } else { said }
+}
+
+fn stays_on_isolate(unit: &UnitView) -> bool {
+    let own = || ["slice", "scope", "mount"].contains(&unit.settings.kind());
+    unit.settings.ignore_on_isolate.unwrap_or_else(own)
+}
+
 fn is_perpetual(name: &str) -> bool {
     ["-.slice", "system.slice", "user.slice", "machine.slice", "init.scope"].contains(&name)
 }
@@ -247,7 +256,7 @@ fn start_limit(unit: &UnitView) -> (u64, u32) {
 
 fn triggers(unit: &UnitView) -> Vec<String> {
     match &unit.settings.body {
-        Kind::Socket { service, .. } | Kind::Timer { service, .. } => vec![service.clone()],
+        Kind::Socket { service, accept: None, .. } | Kind::Timer { service, .. } => vec![service.clone()],
         Kind::Path(watched) => vec![watched.unit.clone()],
         _ => Vec::new(),
     }

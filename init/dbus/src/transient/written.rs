@@ -38,6 +38,8 @@ pub fn as_written(name: &str, value: &Variant<'_>) -> Option<(String, String)> {
         }
         _ => return None,
     };
+    // Switches that became words have those under other names.
+    let name = name.strip_suffix("Ex").unwrap_or(name);
     let name = name.strip_suffix("USec").map_or(name.to_owned(), |stem| format!("{stem}Sec"));
     Some((name, text))
 }

@@ -14,7 +14,8 @@ use super::value;
 use super::words::split;
 use crate::quantity::Span;
 use crate::unit::{
-    Body, Exec, FolderKind, GroupLimits, Load, Mountable, Scope, Service, ServiceType, Socket, Timer, Unit, Watched,
+    Accept, Body, Exec, FolderKind, GroupLimits, Load, Mountable, Scope, Service, ServiceType, Socket, Timer, Unit,
+    Watched,
 };
 
 /// Whether a directive was understood.
@@ -32,6 +33,8 @@ pub struct SocketDraft {
     listen: Vec<Socket>,
     options: Socket,
     service: String,
+    accepts: bool,
+    accept: Accept,
 }
 
 /// A unit that is being read.
@@ -57,6 +60,7 @@ pub struct Draft<'a> {
     timeout_is_set: bool,
     folder_modes: Vec<(FolderKind, u32)>,
     call_error: Option<u32>,
+    only_start_is_restricted: bool,
 }
 
 impl<'a> Draft<'a> {
@@ -84,6 +88,7 @@ impl<'a> Draft<'a> {
             timeout_is_set: false,
             folder_modes: Vec::new(),
             call_error: None,
+            only_start_is_restricted: false,
         };
         draft.take_over();
         draft
@@ -94,7 +99,7 @@ impl<'a> Draft<'a> {
         match &self.unit.body {
             Body::Service(service) if self.in_container => self.service = (**service).clone(),
             Body::Timer { service, timer } => (self.timer_unit, self.timer) = (service.clone(), timer.clone()),
-            Body::Socket { service, sockets } => {
+            Body::Socket { service, sockets, .. } => {
                 (self.socket.service, self.socket.listen) = (service.clone(), sockets.clone());
             }
             Body::Scope(scope) => self.scope = (**scope).clone(),
@@ -157,39 +162,26 @@ pub fn take(draft: &mut Draft<'_>, section: &str, key: &str, text: &str) -> Resu
 }
 
 /// Settings with the only value that they have here: what is done anyway. With any other value they are not supported.
-const AS_IT_IS: [(&str, &str); 36] = [
-    ("Accept", "no"),
+const AS_IT_IS: [(&str, &str); 23] = [
     ("ExitType", "main"),
-    ("FailureAction", "none"),
     ("FinalKillSignal", "SIGKILL"),
     ("FixedRandomDelay", "yes"),
     ("FlushPending", "no"),
     ("ForceUnmount", "no"),
     ("GuessMainPID", "yes"),
-    ("IgnoreOnIsolate", "no"),
     ("IgnoreSIGPIPE", "no"),
-    ("JobTimeoutAction", "none"),
-    ("JobTimeoutSec", "infinity"),
+    ("JobRunningTimeoutSec", "infinity"),
     ("KeyringMode", "private"),
     ("LogLevelMax", "debug"),
     ("OnClockChange", "no"),
-    ("OnFailureJobMode", "replace"),
-    ("OnSuccessJobMode", "fail"),
     ("OnTimezoneChange", "no"),
     ("ReadWriteOnly", "no"),
     ("RemainAfterElapse", "yes"),
-    ("RemoveIPC", "no"),
     ("RemoveOnStop", "yes"),
     ("RestartMode", "normal"),
     ("RestartSteps", "0"),
-    ("SendSIGKILL", "yes"),
     ("SloppyOptions", "no"),
-    ("StartLimitAction", "none"),
-    ("StopWhenUnneeded", "no"),
-    ("SuccessAction", "none"),
     ("SurviveFinalKillSignal", "no"),
-    ("SyslogFacility", "daemon"),
-    ("SyslogLevel", "info"),
     ("SyslogLevelPrefix", "yes"),
     ("TimeoutStopFailureMode", "terminate"),
     ("WakeSystem", "no"),
@@ -279,8 +271,8 @@ mod tests {
 
     #[test]
     fn what_is_done_anyway() {
-        assert!(is_as_it_is("SendSIGKILL", "true") && is_as_it_is("ExitType", "main"));
-        assert!(!is_as_it_is("SendSIGKILL", "no") && !is_as_it_is("ExitType", "cgroup") && !is_as_it_is("Nice", "no"));
+        assert!(is_as_it_is("GuessMainPID", "true") && is_as_it_is("ExitType", "main"));
+        assert!(!is_as_it_is("GuessMainPID", "no") && !is_as_it_is("ExitType", "cgroup") && !is_as_it_is("Nice", "no"));
     }
 
     #[test]

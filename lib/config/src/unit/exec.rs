@@ -99,6 +99,10 @@ pub enum Stream {
     Truncate(String),
     /// This text.
     Data(String),
+    /// The connection, or the only socket, that it was started for.
+    Socket,
+    /// The journal, and the console as well.
+    JournalAndConsole,
 }
 
 /// How commands run on the host.
@@ -127,6 +131,12 @@ pub struct Exec {
     pub umask: Option<u32>,
     /// nice(2).
     pub nice: Option<i32>,
+    /// How it is given the processor, if not as others are.
+    pub scheduling: Scheduling,
+    /// How it is given disks: class and priority.
+    pub io_priority: Option<(IoClass, u32)>,
+    /// The only processors that it runs on; all if empty.
+    pub processors: Vec<u32>,
     /// Its likelihood of being killed for lack of memory.
     pub oom_score_adjust: Option<i32>,
     /// Limits by OCI's names (`RLIMIT_NOFILE`): soft, hard.
@@ -135,12 +145,92 @@ pub struct Exec {
     pub streams: [Stream; 3],
     /// The name in the journal; the program's if empty.
     pub syslog_identifier: String,
+    /// What kind of program it is, by syslog(3)'s number; 3: a daemon.
+    pub syslog_facility: Option<u8>,
+    /// How much its lines matter that do not say so; 6: they inform.
+    pub syslog_level: Option<u8>,
+    /// What its user leaves in memory goes with the last service of that user.
+    pub remove_ipc: bool,
+    /// The sockets that it gets do not wait.
+    pub non_blocking: bool,
+    /// What it is given to prove who it is with.
+    pub credentials: Vec<Credential>,
     /// Folders that it owns.
     pub folders: Vec<Folder>,
     /// What becomes of its runtime folders when it stops.
     pub keep_runtime_folders: Keep,
     /// What it sees and may do.
     pub seal: HostSeal,
+}
+
+/// Something secret, as a file that only the service may read (systemd.exec(5), "Credentials").
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Credential {
+    /// What the file is called; of imported ones what they are called where they come from, which may end in `*`.
+    pub name: String,
+    /// Where it comes from.
+    pub source: CredentialSource,
+}
+
+/// See [`Credential`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CredentialSource {
+    /// A file, which has to be there, or a folder of files.
+    Path(String),
+    /// The file of this name in the folders that are there for them, if there is one.
+    Store(String),
+    /// All of these folders that fit, under names that begin with this if it is not empty.
+    Import(String),
+    /// This text.
+    Value(String),
+}
+
+/// How a process is given the processor (sched(7)).
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Scheduling {
+    /// By which rules.
+    pub policy: Option<Policy>,
+    /// Among those of real time.
+    pub priority: u32,
+    /// What it forks is as others are.
+    pub reset_on_fork: bool,
+}
+
+/// CPUSchedulingPolicy=.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Policy {
+    /// In turn, by nice(2).
+    Other,
+    /// The same for what nobody waits for.
+    Batch,
+    /// When nobody else wants to.
+    Idle,
+    /// In real time, until it waits.
+    Fifo,
+    /// In real time, in turn.
+    Rr,
+}
+
+impl Policy {
+    /// Whether it has a priority.
+    pub fn is_of_real_time(self) -> bool {
+        matches!(self, Self::Fifo | Self::Rr)
+    }
+}
+
+/// IOSchedulingClass=.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum IoClass {
+    /// Before all others.
+    Realtime,
+    /// In turn.
+    BestEffort,
+    /// When nobody else wants to.
+    Idle,
 }
 
 /// How long something is kept.
@@ -175,6 +265,22 @@ pub enum Protect {
     Tmpfs,
 }
 
+/// Whom a service knows by their numbers (PrivateUsers=); everybody else is nobody, and it has no rights over them.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PrivateUsers {
+    /// Everybody.
+    #[default]
+    No,
+    /// Root and itself.
+    #[serde(rename = "self")]
+    Own,
+    /// The first 65536.
+    Identity,
+    /// Everybody, but its rights are over what is its own.
+    Full,
+}
+
 /// What a service on the host sees and may do. Nothing of it is said: all.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -199,6 +305,8 @@ pub struct HostSeal {
     pub private_ipc: bool,
     /// PrivateMounts=.
     pub private_mounts: bool,
+    /// PrivateUsers=.
+    pub private_users: PrivateUsers,
     /// ProtectHostname=.
     pub hostname: bool,
     /// ProtectKernelTunables=.
@@ -231,6 +339,8 @@ pub struct HostSeal {
     pub families: Option<Families>,
     /// SystemCallFilter=.
     pub calls: Option<Calls>,
+    /// AppArmorProfile=; with `true` it need not be there.
+    pub apparmor_profile: Option<(String, bool)>,
 }
 
 /// What is done to a path (systemd.exec(5), ReadWritePaths= and so on).

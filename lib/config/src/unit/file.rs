@@ -144,6 +144,10 @@ pub struct Dependencies {
     pub propagates_reload_to: Vec<String>,
     /// Stopped when it is.
     pub propagates_stop_to: Vec<String>,
+    /// It is reloaded when they are.
+    pub reload_propagated_from: Vec<String>,
+    /// It is stopped when they are.
+    pub stop_propagated_from: Vec<String>,
 }
 
 /// When a service counts as started (systemd.service(5), Type=).
@@ -221,6 +225,8 @@ pub struct Supervision {
     pub kill_mode: KillMode,
     /// SIGHUP is sent behind it.
     pub send_sighup: bool,
+    /// Who does not go is killed.
+    pub send_sigkill: bool,
     /// The signal that asks for a reload, of type `notify-reload`.
     pub reload_signal: Signal,
     /// Longest time that it may run; any if absent.
@@ -258,6 +264,7 @@ impl Default for Supervision {
             kill_signal: Signal(15),
             kill_mode: KillMode::ControlGroup,
             send_sighup: false,
+            send_sigkill: true,
             reload_signal: Signal(1),
             runtime_max: None,
             success_exit_status: Vec::new(),
@@ -519,6 +526,38 @@ pub struct Socket {
     pub timestamping: bool,
     /// SO_RCVBUFFORCE.
     pub receive_buffer: Option<Size>,
+    /// SO_SNDBUFFORCE.
+    pub send_buffer: Option<Size>,
+    /// How many connections may wait; as many as the kernel lets if absent.
+    pub backlog: Option<u32>,
+    /// An IPv6 socket takes IPv4 connections, too, unless this says otherwise.
+    pub ipv6_only: bool,
+    /// IP_FREEBIND: the address need not be there; of IPv6 it never need.
+    pub free_bind: bool,
+    /// IP_TRANSPARENT.
+    pub transparent: bool,
+    /// SO_REUSEPORT.
+    pub reuse_port: bool,
+    /// SO_KEEPALIVE.
+    pub keep_alive: bool,
+    /// TCP_KEEPIDLE.
+    pub keep_alive_time: Option<Span>,
+    /// TCP_KEEPINTVL.
+    pub keep_alive_interval: Option<Span>,
+    /// TCP_KEEPCNT.
+    pub keep_alive_probes: Option<u32>,
+    /// TCP_NODELAY.
+    pub no_delay: bool,
+    /// TCP_DEFER_ACCEPT.
+    pub defer_accept: Option<Span>,
+    /// SO_PRIORITY.
+    pub priority: Option<u32>,
+    /// SO_MARK.
+    pub mark: Option<u32>,
+    /// SO_BROADCAST.
+    pub broadcast: bool,
+    /// IP_PKTINFO and its kin.
+    pub pass_packet_info: bool,
     /// Start the service at once rather than with the first connection.
     pub eager: bool,
 }

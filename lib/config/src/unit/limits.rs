@@ -1,8 +1,11 @@
 //! GroupLimits of control groups by systemd's names, in the shape of `linux.resources` of the OCI runtime specification.
 //!
-//! Devices are left by name (`deviceAllow`): whoever applies them looks for the nodes and drivers.
+//! Devices are left by name (`deviceAllow`), and addresses as ranges (`addressAllow`, `addressDeny`): whoever applies them
+//! looks for the nodes and drivers, and for what the slices around it say.
 
 use serde_json::{Map, Value, json};
+
+use super::Prefix;
 
 /// No limit.
 const INFINITY: u64 = u64::MAX;
@@ -19,6 +22,8 @@ pub struct GroupLimits {
     period: Option<u64>,
     devices: Option<Vec<(String, String)>>,
     policy: Option<String>,
+    allowed: Option<Vec<Prefix>>,
+    denied: Option<Vec<Prefix>>,
 }
 
 /// Settings with a number, and their files (systemd.resource-control(5)).
@@ -81,6 +86,15 @@ impl GroupLimits {
         }
     }
 
+    /// Takes `IPAddressAllow` or `IPAddressDeny`: further ranges; none: those before are forgotten.
+    pub fn addresses(&mut self, name: &str, ranges: Vec<Prefix>) {
+        let list = if name == "IPAddressAllow" { &mut self.allowed } else { &mut self.denied };
+        match ranges.is_empty() {
+            true => *list = Some(ranges),
+            false => list.get_or_insert_default().extend(ranges),
+        }
+    }
+
     /// The value; an empty object if nothing is limited.
     pub fn finish(self) -> Value {
         let mut resources = Map::new();
@@ -110,6 +124,11 @@ impl GroupLimits {
             let named = plain.chain(self.devices.into_iter().flatten());
             resources.insert("deviceAllow".to_owned(), json!(named.collect::<Vec<_>>()));
         }
+        for (name, list) in [("addressAllow", self.allowed), ("addressDeny", self.denied)] {
+            if let Some(list) = list {
+                resources.insert(name.to_owned(), json!(list));
+            }
+        }
         Value::Object(resources)
     }
 }
@@ -131,6 +150,18 @@ mod tests {
         check(&[("CPUQuotaPerSecUSec", 500_000)], json!({ "cpu": { "quota": 50_000, "period": 100_000 } }));
         check(&[("CPUQuotaPerSecUSec", INFINITY)], json!({ "cpu": { "quota": -1, "period": 100_000 } }));
         check(&[], json!({}));
+    }
+
+    #[test]
+    fn addresses_are_ranges() {
+        let mut limits = GroupLimits::default();
+        limits.addresses("IPAddressDeny", Prefix::named("any").unwrap());
+        limits.addresses("IPAddressAllow", Prefix::named("127.0.0.1").unwrap());
+        limits.addresses("IPAddressAllow", Prefix::named("10.1.0.0/16").unwrap());
+        let expect = json!({ "addressAllow": ["127.0.0.1/32", "10.1.0.0/16"], "addressDeny": ["0.0.0.0/0", "::/0"] });
+        assert_eq!(limits.clone().finish(), expect);
+        limits.addresses("IPAddressDeny", Vec::new());
+        assert_eq!(limits.finish()["addressDeny"], json!([]));
     }
 
     #[test]

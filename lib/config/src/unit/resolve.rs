@@ -42,7 +42,7 @@ pub fn resolve(file: &str, name: &str, written: &UnitFile, placement: Placement<
         if written.sockets.iter().any(|socket| socket.eager) && written.wanted_by.is_none() {
             service.wanted_by.push("multi-user.target".into());
         }
-        socket.body = Body::Socket { service: service_name.clone(), sockets: written.sockets.clone() };
+        socket.body = Body::Socket { service: service_name.clone(), sockets: written.sockets.clone(), accept: None };
         units.push(socket);
     }
     if let Some(timer) = &written.timer {

@@ -52,6 +52,32 @@ pub struct Unit {
     /// It goes even if it failed (systemd.unit(5), CollectMode=).
     #[serde(default)]
     pub collect_failed: bool,
+    /// It stops when nobody needs it any more.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub stop_when_unneeded: bool,
+    /// Isolating another one leaves it as it is; `None` is its kind's own.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub ignore_on_isolate: Option<bool>,
+    /// What becomes of jobs in the way of those that follow it when it fails, and when it ends well (systemd.unit(5),
+    /// OnFailureJobMode=); empty: they are replaced.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub follow_modes: [String; 2],
+    /// What becomes of the machine when it ends well, fails, or was started too often (systemd.unit(5), SuccessAction=);
+    /// empty: nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub success_action: String,
+    /// See `success_action`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failure_action: String,
+    /// See `success_action`.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub start_limit_action: String,
+    /// Longest time that a job of it may take, waiting included (systemd.unit(5), JobTimeoutSec=).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job_timeout: Option<Span>,
+    /// What becomes of the machine then; empty: nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub job_timeout_action: String,
     /// What the unit is.
     pub body: Body,
 }
@@ -68,6 +94,9 @@ pub enum Body {
         service: String,
         /// In the order of LISTEN_FDS.
         sockets: Vec<Socket>,
+        /// PID 1 takes the connections: `service` is a template, and has an instance for each.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        accept: Option<Accept>,
     },
     /// A clock that starts a service.
     Timer {
@@ -89,6 +118,22 @@ pub enum Body {
     Slice(Slice),
 }
 
+/// How many connections are served at a time (systemd.socket(5), Accept=).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Accept {
+    /// Of all.
+    pub most: u32,
+    /// Of one address or user; 0: any number.
+    pub most_per_source: u32,
+}
+
+impl Default for Accept {
+    fn default() -> Self {
+        Self { most: 64, most_per_source: 0 }
+    }
+}
+
 /// A scope (systemd.scope(5)).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", default)]
@@ -101,6 +146,8 @@ pub struct Scope {
     pub kill_signal: Signal,
     /// SIGHUP is sent behind it.
     pub send_sighup: bool,
+    /// Who does not go is killed.
+    pub send_sigkill: bool,
     /// Whom it is sent to.
     pub kill_mode: KillMode,
     /// Longest time between the stop signal and SIGKILL.
@@ -118,6 +165,7 @@ impl Default for Scope {
             delegate: false,
             kill_signal: Signal::default(),
             send_sighup: false,
+            send_sigkill: true,
             kill_mode: KillMode::default(),
             timeout_stop: Span::seconds(90),
             runtime_max: None,

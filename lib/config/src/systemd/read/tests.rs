@@ -2,7 +2,9 @@
 
 use super::*;
 use crate::quantity::Span;
-use crate::unit::{Exec, Protect, Restart, Service, ServiceType};
+use crate::unit::{
+    CredentialSource, Exec, IoClass, Policy, PrivateUsers, Protect, Restart, Service, ServiceType, Stream,
+};
 
 fn unit(name: &str, text: &str) -> Unit {
     let fragment = Text { path: format!("/etc/systemd/system/{name}"), text: text.to_owned() };
@@ -48,6 +50,63 @@ fn a_service() {
 }
 
 #[test]
+fn how_it_is_given_the_processor_and_disks() {
+    let check = |text: &str, expect: (Option<Policy>, u32)| {
+        let scheduling = service(&format!("[Service]\nExecStart=/bin/x\n{text}")).2.scheduling;
+        assert_eq!((scheduling.policy, scheduling.priority), expect, "{text}");
+    };
+    check("", (None, 0));
+    check("CPUSchedulingPolicy=batch", (Some(Policy::Batch), 0));
+    check("CPUSchedulingPolicy=rr", (Some(Policy::Rr), 1));
+    check("CPUSchedulingPolicy=fifo\nCPUSchedulingPriority=50", (Some(Policy::Fifo), 50));
+    check("CPUSchedulingPolicy=idle\nCPUSchedulingPriority=50", (Some(Policy::Idle), 0));
+    check("CPUSchedulingPolicy=rr\nCPUSchedulingPolicy=", (None, 0));
+    let check = |text: &str, expect| {
+        assert_eq!(service(&format!("[Service]\nExecStart=/bin/x\n{text}")).2.io_priority, expect, "{text}");
+    };
+    check("IOSchedulingClass=idle", Some((IoClass::Idle, 4)));
+    check("IOSchedulingPriority=7", Some((IoClass::BestEffort, 7)));
+    check("IOSchedulingClass=realtime\nIOSchedulingPriority=0", Some((IoClass::Realtime, 0)));
+    check("IOSchedulingPriority=8", None);
+    check("IOSchedulingClass=idle\nIOSchedulingClass=", None);
+    let (unit, service, exec) = service(
+        "[Unit]\nSuccessAction=reboot-force\nOnFailureJobMode=replace-irreversibly\nReloadPropagatedFrom=b.service\n\
+         JobTimeoutSec=30min\nJobTimeoutAction=poweroff-force\nIgnoreOnIsolate=yes\nStopWhenUnneeded=yes\n\
+         [Service]\nType=oneshot\nSendSIGKILL=no\nCPUAffinity=0-1 3\nCPUAffinity=5\nSyslogFacility=cron\n\
+         StandardOutput=journal+console\nNonBlocking=yes\nPrivateUsers=identity\nAppArmorProfile=-x\n\
+         PermissionsStartOnly=yes\nExecStartPre=/bin/pre\nExecStart=/bin/x",
+    );
+    assert_eq!(unit.source.problems, [""; 0]);
+    assert_eq!((unit.success_action.as_str(), unit.follow_modes[0].as_str()), ("reboot-force", "replace-irreversibly"));
+    assert_eq!((unit.ignore_on_isolate, unit.stop_when_unneeded), (Some(true), true));
+    assert_eq!(unit.dependencies.reload_propagated_from, ["b.service"]);
+    assert_eq!((unit.job_timeout, unit.job_timeout_action.as_str()), (Some(Span::seconds(1800)), "poweroff-force"));
+    assert!(!service.supervision.send_sigkill && exec.non_blocking);
+    assert!(service.commands.start_pre[0].privileged && !service.commands.start[0].privileged);
+    assert_eq!((exec.processors, exec.syslog_facility), (vec![0, 1, 3, 5], Some(9)));
+    assert_eq!((exec.streams[1].clone(), exec.seal.private_users), (Stream::JournalAndConsole, PrivateUsers::Identity));
+    assert_eq!(exec.seal.apparmor_profile, Some(("x".to_owned(), true)));
+}
+
+#[test]
+fn credentials() {
+    use CredentialSource::{Import, Path, Store, Value};
+    let check = |text: &str, expect: &[(&str, CredentialSource)]| {
+        let exec = service(&format!("[Service]\nExecStart=/bin/x\n{text}")).2;
+        let got: Vec<_> = exec.credentials.into_iter().map(|one| (one.name, one.source)).collect();
+        let expect: Vec<_> = expect.iter().map(|(name, source)| ((*name).to_owned(), source.clone())).collect();
+        assert_eq!(got, expect, "{text}");
+    };
+    check("LoadCredential=a:/x/y", &[("a", Path("/x/y".into()))]);
+    check("LoadCredential=a", &[("a", Store("a".into()))]);
+    check("LoadCredential=a:b.c", &[("a", Store("b.c".into()))]);
+    check("LoadCredential=a:b/c\nLoadCredential=../a", &[]);
+    check(r"SetCredential=a:x\ny %n:z", &[("a", Value("x\ny a.service:z".into()))]);
+    check("ImportCredential=x.*\nImportCredential=y.*:z.", &[("x.*", Import("".into())), ("y.*", Import("z.".into()))]);
+    check("SetCredential=a:1\nLoadCredential=a:/x\nSetCredential=", &[("a", Path("/x".into()))]);
+}
+
+#[test]
 fn what_is_left_out_is_inferred() {
     let check = |text: &str, expect| assert_eq!(service(text).1.service_type, expect, "{text}");
     check("[Service]\nExecStart=/bin/x", ServiceType::Simple);
@@ -83,8 +142,8 @@ fn units_that_cannot_be_loaded_say_why() {
     );
     check(
         "a.socket",
-        "[Socket]\nListenStream=1\nAccept=yes",
-        "a.socket:3: Accept=yes: it is not supported: the service has to accept connections itself",
+        "[Socket]\nListenStream=1\nAccept=yes\nService=b.service",
+        "Explicit service configuration for accepting socket units not supported.",
     );
     check("a.timer", "[Timer]\nUnit=b.service", "Timer unit lacks value setting.");
     check("a.path", "[Path]\nUnit=b.service", "Path unit lacks path setting.");
@@ -145,13 +204,23 @@ fn a_container_of_the_image_keeps_its_bundle() {
 
 #[test]
 fn other_kinds() {
-    let Body::Socket { service, sockets } =
+    let Body::Socket { service, sockets, accept: None } =
         unit("a.socket", "[Socket]\nListenStream=/run/a\nListenDatagram=53\nSocketMode=0600").body
     else {
         panic!()
     };
     assert_eq!((service.as_str(), sockets.len()), ("a.service", 2));
     assert_eq!(sockets[1].mode.as_deref(), Some("0600"));
+    let options = "KeepAlive=yes\nNoDelay=yes\nBacklog=5\nBindIPv6Only=ipv6-only\nDeferAcceptSec=1min\nSendBuffer=8M";
+    let body = unit("a.socket", &format!("[Socket]\nListenStream=80\n{options}")).body;
+    let Body::Socket { sockets, .. } = body else { panic!() };
+    let socket = &sockets[0];
+    assert!(socket.keep_alive && socket.no_delay && socket.ipv6_only);
+    assert_eq!((socket.backlog, socket.defer_accept), (Some(5), Some(Span::seconds(60))));
+    assert_eq!(socket.send_buffer.map(|size| size.0), Some(8 << 20));
+    let accepting = unit("a.socket", "[Socket]\nListenStream=1\nAccept=yes\nMaxConnections=2").body;
+    let Body::Socket { service, accept: Some(accept), .. } = accepting else { panic!() };
+    assert_eq!((service.as_str(), accept.most, accept.most_per_source), ("a@.service", 2, 0));
     let Body::Timer { service, timer } =
         unit("a.timer", "[Timer]\nOnCalendar=daily\nOnBootSec=5min\nPersistent=yes\nUnit=b.service").body
     else {

@@ -3,7 +3,12 @@
 use super::{Draft, Taken, put};
 use crate::systemd::value;
 use crate::systemd::words::split;
-use crate::unit::{Folder, FolderKind, Keep, Output, Stream};
+use crate::unit::{
+    Credential, CredentialSource, Folder, FolderKind, IoClass, Keep, Output, Policy, Scheduling, Stream,
+};
+
+/// The kernel's own for what says only its class.
+const DISK_PRIORITY: u32 = 4;
 
 /// Limits of processes that the kernel has.
 const RLIMITS: [&str; 16] = [
@@ -79,6 +84,8 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             };
             draft.exec.streams[0] = Stream::Data(format!("{before}{line}\n"));
         }
+        "RemoveIPC" => return put(&mut draft.exec.remove_ipc, value::boolean(text)),
+        "NonBlocking" => return put(&mut draft.exec.non_blocking, value::boolean(text)),
         "TTYPath" => draft.service.tty = Some(draft.path(text)?),
         "SyslogIdentifier" => draft.exec.syslog_identifier = draft.expand(text)?,
         "RuntimeDirectoryPreserve" => {
@@ -88,9 +95,97 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
                 _ => Keep::No,
             };
         }
+        _ => return scheduling(draft, key, text),
+    }
+    Ok(Taken::Yes)
+}
+
+fn scheduling(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    let exec = &mut draft.exec;
+    match key {
+        "CPUSchedulingPolicy" if text.is_empty() => exec.scheduling = Scheduling::default(),
+        "CPUSchedulingPolicy" => {
+            let policy: Policy = value::word(text)?;
+            // The lowest that there is, unless it says more.
+            let priority = exec.scheduling.priority.max(1);
+            exec.scheduling.priority = if policy.is_of_real_time() { priority } else { 0 };
+            exec.scheduling.policy = Some(policy);
+        }
+        "CPUSchedulingPriority" => {
+            let priority = value::number(text)?;
+            let most = if exec.scheduling.policy.is_none_or(Policy::is_of_real_time) { 99 } else { 0 };
+            if priority > most {
+                return Err(format!("{priority} is more than {most}, the most of its policy"));
+            }
+            exec.scheduling.priority = priority;
+        }
+        "CPUSchedulingResetOnFork" => return put(&mut exec.scheduling.reset_on_fork, value::boolean(text)),
+        "IOSchedulingClass" | "IOSchedulingPriority" if text.is_empty() => exec.io_priority = None,
+        "IOSchedulingClass" => {
+            let priority = exec.io_priority.map_or(DISK_PRIORITY, |(_, priority)| priority);
+            exec.io_priority = Some((value::word(text)?, priority));
+        }
+        "IOSchedulingPriority" => {
+            let priority = value::number(text)?;
+            if priority > 7 {
+                return Err(format!("{priority} is not between 0 and 7"));
+            }
+            let class = exec.io_priority.map_or(IoClass::BestEffort, |(class, _)| class);
+            exec.io_priority = Some((class, priority));
+        }
+        "CPUAffinity" if text.is_empty() => exec.processors.clear(),
+        "CPUAffinity" => {
+            exec.processors.extend(value::numbers(text)?);
+            exec.processors.sort_unstable();
+            exec.processors.dedup();
+        }
+        "LoadCredential" | "SetCredential" | "ImportCredential" => return credential(draft, key, text),
+        "SyslogFacility" => return put(&mut exec.syslog_facility, place(&FACILITIES, text).map(Some)),
+        "SyslogLevel" => return put(&mut exec.syslog_level, place(&LEVELS, text).map(Some)),
         _ => return environment(draft, key, text),
     }
     Ok(Taken::Yes)
+}
+
+fn credential(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    let of_kind = |source: &CredentialSource| match source {
+        CredentialSource::Path(_) | CredentialSource::Store(_) => key == "LoadCredential",
+        CredentialSource::Value(_) => key == "SetCredential",
+        CredentialSource::Import(_) => key == "ImportCredential",
+    };
+    if text.is_empty() {
+        draft.exec.credentials.retain(|known| !of_kind(&known.source));
+        return Ok(Taken::Yes);
+    }
+    let (name, rest) = text.split_once(':').unwrap_or((text, ""));
+    let (name, expanded) = (draft.expand(name)?, draft.expand(rest)?);
+    let plain = name.strip_suffix('*').filter(|_| key == "ImportCredential").unwrap_or(&name);
+    if (plain.is_empty() && name != "*") || plain.contains(['/', '*']) || name.starts_with('.') {
+        return Err(format!("`{name}` is no name of a credential"));
+    }
+    let source = match key {
+        "SetCredential" => CredentialSource::Value(split(&format!("\"{}\"", expanded.replace('"', "\\\"")))?.concat()),
+        "ImportCredential" => CredentialSource::Import(expanded),
+        _ if expanded.starts_with('/') => CredentialSource::Path(value::path(&expanded)?),
+        _ if expanded.contains('/') => return Err(format!("`{expanded}` is no path, and no name of a credential")),
+        _ if expanded.is_empty() => CredentialSource::Store(name.clone()),
+        _ => CredentialSource::Store(expanded),
+    };
+    draft.exec.credentials.retain(|known| known.name != name || !of_kind(&known.source));
+    draft.exec.credentials.push(Credential { name, source });
+    Ok(Taken::Yes)
+}
+
+/// syslog(3), in the order of their numbers; an empty name has no number's meaning.
+const FACILITIES: [&str; 24] = [
+    "kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp", "", "", "",
+    "", "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+];
+const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+
+fn place(names: &[&str], text: &str) -> Result<u8, String> {
+    let place = names.iter().position(|name| *name == text && !text.is_empty());
+    place.map(|place| place as u8).ok_or_else(|| format!("`{text}` is not one of its words"))
 }
 
 fn environment(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
@@ -134,6 +229,8 @@ fn stream(draft: &Draft<'_>, text: &str) -> Result<Stream, String> {
             _ => Stream::Data(String::new()),
         },
         "journal" | "syslog" => Stream::Journal,
+        "journal+console" | "syslog+console" => Stream::JournalAndConsole,
+        "socket" => Stream::Socket,
         "tty" | "tty-force" | "tty-fail" => Stream::Tty,
         text => {
             let (kind, path) =

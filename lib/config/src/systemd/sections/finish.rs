@@ -83,12 +83,22 @@ impl Draft<'_> {
                 };
             }
         }
+        // Where there are no connections there are none to be taken.
+        let connects =
+            |socket: &crate::unit::Socket| socket.listen_stream.is_some() || socket.listen_sequential_packet.is_some();
+        let accept = (draft.accepts && draft.listen.iter().all(connects)).then_some(draft.accept);
         let service = match draft.service.as_str() {
+            named if !named.is_empty() && accept.is_some() => {
+                return Err("Explicit service configuration for accepting socket units not supported.".into());
+            }
+            "" if accept.is_some() => format!("{}@.service", self.stem()),
             "" => format!("{}.service", self.stem()),
             named => named.to_owned(),
         };
-        self.unit.dependencies.before.push(service.clone());
-        Ok(Body::Socket { service, sockets: draft.listen })
+        if accept.is_none() {
+            self.unit.dependencies.before.push(service.clone());
+        }
+        Ok(Body::Socket { service, sockets: draft.listen, accept })
     }
 
     fn timer_body(&mut self) -> Result<Body, String> {

@@ -2,7 +2,7 @@
 
 use super::{Draft, Taken};
 use crate::systemd::value;
-use crate::unit::{GroupLimits, is_unit_name};
+use crate::unit::{GroupLimits, Prefix, is_unit_name};
 
 /// What shares of memory are shares of is asked of whoever applies them; here it is the most that there can be.
 const WHOLE_TASKS: u64 = 4_194_304;
@@ -46,6 +46,11 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
                 _ => return Err("write a device and some of the letters rwm".into()),
             };
             draft.limits.allow_device(Some((device, access)));
+        }
+        "IPAddressAllow" | "IPAddressDeny" => {
+            let ranges: Vec<Vec<Prefix>> =
+                draft.words(text)?.iter().map(|word| Prefix::named(word)).collect::<Result<_, _>>()?;
+            draft.limits.addresses(key, ranges.concat());
         }
         // All of it is counted always, but for addresses.
         "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "BlockIOAccounting" | "TasksAccounting" => {

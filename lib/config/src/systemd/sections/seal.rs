@@ -3,7 +3,7 @@
 use super::{Draft, Taken, calls, put};
 use crate::systemd::value;
 use crate::systemd::words::split;
-use crate::unit::{CAPABILITIES, Families, Protect, SealedPath, Treatment};
+use crate::unit::{CAPABILITIES, Families, PrivateUsers, Protect, SealedPath, Treatment};
 
 pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
     let seal = &mut draft.exec.seal;
@@ -33,6 +33,13 @@ fn wider(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> 
         "PrivateTmp" => seal.private_tmp = text == "disconnected" || value::boolean(text)?,
         // A group of its own is more than being unable to write to the machine's.
         "ProtectControlGroups" => seal.control_groups = ["private", "strict"].contains(&text) || value::boolean(text)?,
+        "PrivateUsers" => {
+            seal.private_users = match text {
+                "self" | "identity" | "full" => value::word(text)?,
+                text if value::boolean(text)? => PrivateUsers::Own,
+                _ => PrivateUsers::No,
+            };
+        }
         "ProtectSystem" => {
             seal.system = match text {
                 "full" => Protect::Full,
@@ -55,6 +62,10 @@ fn wider(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> 
                 "noaccess" | "invisible" | "ptraceable" => Some(text.to_owned()),
                 _ => return Err(format!("`{text}` is not one of its words")),
             };
+        }
+        "AppArmorProfile" => {
+            let (optional, name) = text.strip_prefix('-').map_or((false, text), |rest| (true, rest));
+            seal.apparmor_profile = Some((name.to_owned(), optional)).filter(|(name, _)| !name.is_empty());
         }
         "ProcSubset" => seal.proc_only_processes = text == "pid",
         "CapabilityBoundingSet" => {
@@ -141,7 +152,7 @@ fn namespaces(text: &str) -> Result<u64, String> {
 }
 
 /// Families of sockets by name (linux/socket.h).
-const FAMILIES: [(&str, u64); 20] = [
+const FAMILIES: [(&str, u64); 23] = [
     ("AF_UNIX", 1),
     ("AF_LOCAL", 1),
     ("AF_INET", 2),
@@ -161,6 +172,9 @@ const FAMILIES: [(&str, u64); 20] = [
     ("AF_BLUETOOTH", 31),
     ("AF_ALG", 38),
     ("AF_VSOCK", 40),
+    ("AF_KCM", 41),
+    ("AF_QIPCRTR", 42),
+    ("AF_SMC", 43),
     ("AF_XDP", 44),
 ];
 

@@ -1,6 +1,6 @@
 //! `[Service]` (systemd.service(5), systemd.kill(5)).
 
-use super::{Draft, Taken, put, put_span};
+use super::{Draft, Taken, put, put_span, unit};
 use crate::quantity::Span;
 use crate::systemd::{command, value};
 use crate::unit::{Command, KillMode, NotifyAccess, Restart, ServiceType, Signal};
@@ -64,6 +64,9 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             draft.unit.dependencies.wants.extend(sockets.iter().cloned());
             draft.unit.dependencies.after.extend(sockets);
         }
+        "PermissionsStartOnly" => return put(&mut draft.only_start_is_restricted, value::boolean(text)),
+        // They were here once.
+        "FailureAction" | "StartLimitAction" => return unit::action(draft, key, text),
         "ReloadSignal" => return put(&mut supervision.reload_signal, Signal::parse(text)),
         _ => return kill(draft, key, text),
     }
@@ -81,6 +84,10 @@ pub fn kill(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
         "KillSignal" => {
             let signal = Signal::parse(text)?;
             (supervision.kill_signal, scope.kill_signal) = (signal, signal);
+        }
+        "SendSIGKILL" => {
+            let send = value::boolean(text)?;
+            (supervision.send_sigkill, scope.send_sigkill) = (send, send);
         }
         "SendSIGHUP" => {
             let send = value::boolean(text)?;
@@ -124,6 +131,18 @@ fn execute(draft: &mut Draft<'_>, point: &str, text: &str) -> Result<Taken, Stri
 /// What the written settings come to, all together.
 pub fn settle(draft: &mut Draft<'_>) -> Result<(), String> {
     let service = &mut draft.service;
+    if draft.only_start_is_restricted {
+        let commands = &mut service.commands;
+        let lists = [
+            &mut commands.condition,
+            &mut commands.start_pre,
+            &mut commands.start_post,
+            &mut commands.reload,
+            &mut commands.stop,
+            &mut commands.stop_post,
+        ];
+        lists.into_iter().flatten().for_each(|command| command.privileged = true);
+    }
     if !draft.type_is_set && !draft.in_container {
         service.service_type = match () {
             () if service.bus_name.is_some() => ServiceType::Dbus,
@@ -136,7 +155,8 @@ pub fn settle(draft: &mut Draft<'_>) -> Result<(), String> {
     if !draft.in_container && commands.start.is_empty() && commands.stop.is_empty() && !oneshot {
         return Err("Service has no ExecStart= setting.".into());
     }
-    if !draft.in_container && commands.start.is_empty() && commands.stop.is_empty() {
+    let acts = !draft.unit.success_action.is_empty();
+    if !draft.in_container && commands.start.is_empty() && commands.stop.is_empty() && !acts {
         return Err("Service has neither ExecStart= nor ExecStop= setting.".into());
     }
     if commands.start.len() > 1 && !oneshot {

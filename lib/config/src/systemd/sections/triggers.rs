@@ -12,10 +12,9 @@ pub fn socket(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Str
     let text = &draft.expand(text)?;
     let options = &mut draft.socket.options;
     match key {
-        // Whoever is not asked to accept would find a connection where it expects a socket.
-        "Accept" => {
-            return Err("it is not supported: the service has to accept connections itself".into());
-        }
+        "Accept" => return put(&mut draft.socket.accepts, value::boolean(text)),
+        "MaxConnections" => return put(&mut draft.socket.accept.most, value::number(text)),
+        "MaxConnectionsPerSource" => return put(&mut draft.socket.accept.most_per_source, value::number(text)),
         "Service" => draft.socket.service.clone_from(text),
         "FileDescriptorName" => options.name = Some(text.clone()),
         "SocketMode" => {
@@ -31,9 +30,38 @@ pub fn socket(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Str
         "ReceiveBuffer" => options.receive_buffer = Some(Size(value::size(text)?)),
         // Folders are made with it as needed.
         "DirectoryMode" => drop(value::mode(text)?),
-        _ => return super::service::kill(draft, key, text),
+        _ => return option(draft, key, text),
     }
     Ok(Taken::Yes)
+}
+
+/// Options that the kernel has.
+fn option(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    let options = &mut draft.socket.options;
+    let switch = match key {
+        "FreeBind" => &mut options.free_bind,
+        "Transparent" => &mut options.transparent,
+        "ReusePort" => &mut options.reuse_port,
+        "KeepAlive" => &mut options.keep_alive,
+        "NoDelay" => &mut options.no_delay,
+        "Broadcast" => &mut options.broadcast,
+        "PassPacketInfo" => &mut options.pass_packet_info,
+        "BindIPv6Only" => match text {
+            "default" | "both" => return put(&mut options.ipv6_only, Ok(false)),
+            "ipv6-only" => return put(&mut options.ipv6_only, Ok(true)),
+            _ => return Err(format!("`{text}` is not one of its words")),
+        },
+        "SendBuffer" => return put(&mut options.send_buffer, value::size(text).map(|size| Some(Size(size)))),
+        "Backlog" => return put(&mut options.backlog, value::number(text).map(Some)),
+        "KeepAliveProbes" => return put(&mut options.keep_alive_probes, value::number(text).map(Some)),
+        "Priority" => return put(&mut options.priority, value::number(text).map(Some)),
+        "Mark" => return put(&mut options.mark, value::number(text).map(Some)),
+        "KeepAliveTimeSec" => return put_span(&mut options.keep_alive_time, text),
+        "KeepAliveIntervalSec" => return put_span(&mut options.keep_alive_interval, text),
+        "DeferAcceptSec" => return put_span(&mut options.defer_accept, text),
+        _ => return super::service::kill(draft, key, text),
+    };
+    put(switch, value::boolean(text))
 }
 
 fn listen(draft: &mut Draft<'_>, kind: &str, text: &str) -> Result<Taken, String> {

@@ -1,6 +1,6 @@
 //! `[Unit]` (systemd.unit(5)).
 
-use super::{Draft, Taken, put};
+use super::{Draft, Taken, put, put_span};
 use crate::systemd::value;
 use crate::systemd::words::split;
 use crate::unit::{Condition, is_unit_name};
@@ -26,6 +26,16 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
         "RefuseManualStart" => return put(&mut draft.unit.refuse.start, value::boolean(text)),
         "RefuseManualStop" => return put(&mut draft.unit.refuse.stop, value::boolean(text)),
         "AllowIsolate" => return put(&mut draft.unit.refuse.isolate, value::boolean(text).map(Some)),
+        "StopWhenUnneeded" => return put(&mut draft.unit.stop_when_unneeded, value::boolean(text)),
+        "IgnoreOnIsolate" => return put(&mut draft.unit.ignore_on_isolate, value::boolean(text).map(Some)),
+        "OnFailureJobMode" | "OnSuccessJobMode" => {
+            if !JOB_MODES.contains(&text) {
+                return Err(format!("`{text}` is not one of its words"));
+            }
+            draft.unit.follow_modes[usize::from(key == "OnSuccessJobMode")] = text.to_owned();
+        }
+        "JobTimeoutSec" => return put_span(&mut draft.unit.job_timeout, text),
+        "SuccessAction" | "FailureAction" | "StartLimitAction" | "JobTimeoutAction" => return action(draft, key, text),
         "CollectMode" => draft.unit.collect_failed = text == "inactive-or-failed",
         "StartLimitIntervalSec" | "StartLimitInterval" => {
             return put(&mut draft.service.supervision.start_limit_interval, value::span(text));
@@ -33,6 +43,28 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
         "StartLimitBurst" => return put(&mut draft.service.supervision.start_limit_burst, value::number(text)),
         other => return depend(draft, other, text),
     }
+    Ok(Taken::Yes)
+}
+
+/// What may become of jobs in the way.
+const JOB_MODES: [&str; 7] =
+    ["fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies", "ignore-requirements"];
+/// Ends of the machine, and how much is taken care of on the way there.
+const ENDS: [&str; 5] = ["reboot", "poweroff", "halt", "kexec", "exit"];
+const URGENCIES: [&str; 3] = ["", "-force", "-immediate"];
+
+pub fn action(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
+    let known = ENDS.iter().any(|end| text.strip_prefix(end).is_some_and(|urgency| URGENCIES.contains(&urgency)));
+    if !known && text != "none" {
+        return Err(format!("`{text}` is no end of this machine"));
+    }
+    let place = match key {
+        "SuccessAction" => &mut draft.unit.success_action,
+        "FailureAction" => &mut draft.unit.failure_action,
+        "JobTimeoutAction" => &mut draft.unit.job_timeout_action,
+        _ => &mut draft.unit.start_limit_action,
+    };
+    *place = if text == "none" { String::new() } else { text.to_owned() };
     Ok(Taken::Yes)
 }
 
@@ -52,6 +84,8 @@ fn depend(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String>
         "OnSuccess" => &mut dependencies.on_success,
         "PropagatesReloadTo" => &mut dependencies.propagates_reload_to,
         "PropagatesStopTo" => &mut dependencies.propagates_stop_to,
+        "ReloadPropagatedFrom" => &mut dependencies.reload_propagated_from,
+        "StopPropagatedFrom" => &mut dependencies.stop_propagated_from,
         _ => return Ok(Taken::Unknown),
     };
     let (good, bad): (Vec<String>, Vec<String>) = names.into_iter().partition(|name| is_unit_name(name));
