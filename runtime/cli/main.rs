@@ -58,10 +58,7 @@ pub trait About<T> {
 
 impl<T> About<T> for std::io::Result<T> {
     fn about(self, what: impl fmt::Display) -> Result<T, Failed> {
-        self.map_err(|error| {
-            let text = error.to_string();
-            Failed(format!("cannot {what}: {}", text.split(" (os error").next().unwrap_or(&text)))
-        })
+        self.map_err(|error| Failed(format!("cannot {what}: {}", ashlar_runtime::reason(&error))))
     }
 }
 

@@ -100,16 +100,24 @@ pub struct Failure {
 impl Failure {
     /// The kernel refused.
     pub fn new(step: Step, subject: impl Into<String>, error: &io::Error) -> Self {
-        let text = error.to_string();
-        // The standard library adds the number; people do not need it.
-        let reason = text.split(" (os error").next().unwrap_or(&text).to_owned();
-        Self { step, subject: subject.into(), errno: error.raw_os_error().unwrap_or(0), reason }
+        Self { step, subject: subject.into(), errno: error.raw_os_error().unwrap_or(0), reason: reason(error) }
     }
 
     /// Something else than the kernel is the reason.
     pub fn because(step: Step, subject: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { step, subject: subject.into(), errno: 0, reason: reason.into() }
     }
+}
+
+/// An error of the system in words. Without a capital: Docker finds out by "no such file or directory" and "permission
+/// denied", as Go writes them, what a container's exit code is. Without the number: people do not need it.
+pub fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    let mut words = text.split(" (os error").next().unwrap_or(&text).to_owned();
+    if let Some(first) = words.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    words
 }
 
 /// Names the step that an error belongs to.
@@ -127,7 +135,7 @@ impl<T> InStep<T> for io::Result<T> {
 #[derive(Debug, Error)]
 pub enum Error {
     /// The bundle has no readable config.json.
-    #[error("cannot read {}: {error}", .path.display())]
+    #[error("cannot read {}: {}", .path.display(), reason(.error))]
     Read {
         /// The file.
         path: PathBuf,
@@ -183,8 +191,8 @@ mod tests {
         check(
             Step::Mount,
             "/var/lib/x at /var/lib/x",
-            "cannot mount /var/lib/x at /var/lib/x: No such file or directory",
+            "cannot mount /var/lib/x at /var/lib/x: no such file or directory",
         );
-        check(Step::Execute, "/bin/nothing", "cannot execute /bin/nothing: No such file or directory");
+        check(Step::Execute, "/bin/nothing", "cannot execute /bin/nothing: no such file or directory");
     }
 }

@@ -268,8 +268,8 @@ mod tests {
         };
         check("x/y", "", "x/y");
         check("/bin/sh", "", "/bin/sh");
-        check("/x/y", "", "cannot execute /x/y: No such file or directory");
-        check("/etc/passwd", "", "cannot execute /etc/passwd: Permission denied");
+        check("/x/y", "", "cannot execute /x/y: no such file or directory");
+        check("/etc/passwd", "", "cannot execute /etc/passwd: permission denied");
         check("sh", "/nowhere:/bin", "/bin/sh");
         check("nonsense", "/bin", "cannot execute nonsense: executable file not found in $PATH (/bin)");
         check("", "/bin", "cannot execute nothing: the command is empty");

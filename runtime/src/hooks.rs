@@ -45,14 +45,21 @@ impl<'a> State<'a> {
 /// `prestart` to `startContainer` are run by [`begin`](crate::begin()); `poststart` and `poststop` are for whoever knows
 /// when that is.
 pub fn run_hooks(hooks: &[Hook], bundle: &Bundle, id: &str, status: &str, pid: u32) -> Result<(), Failure> {
+    run_all(hooks, None, &State::of(bundle, id, status, pid))
+}
+
+/// Runs `startContainer`: within the container there is nothing of the runtime's environment.
+pub(crate) fn run_last_hooks(bundle: &Bundle, id: &str, pid: u32) -> Result<(), Failure> {
+    let state = State::of(bundle, id, "created", pid);
+    run_all(&bundle.spec.hooks.start_container, Some(&bundle.process().env), &state)
+}
+
+fn run_all(hooks: &[Hook], inherited: Option<&[String]>, state: &State<'_>) -> Result<(), Failure> {
     if hooks.is_empty() {
         return Ok(());
     }
-    let state = serde_json::to_vec(&State::of(bundle, id, status, pid))
-        .map_err(|e| Failure::because(Step::Hook, id, e.to_string()))?;
-    // Within the container there is nothing of the runtime's environment.
-    let inherited = (status == "created").then_some(bundle.process().env.as_slice());
-    hooks.iter().try_for_each(|hook| run(hook, inherited, &state))
+    let text = serde_json::to_vec(state).map_err(|e| Failure::because(Step::Hook, state.id, e.to_string()))?;
+    hooks.iter().try_for_each(|hook| run(hook, inherited, &text))
 }
 
 fn run(hook: &Hook, inherited: Option<&[String]>, state: &[u8]) -> Result<(), Failure> {

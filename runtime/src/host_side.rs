@@ -42,9 +42,9 @@ pub(crate) fn run(request: &Request<'_>, group: Option<&Path>, channel: &Channel
         born.ok_or_else(|| Failure::because(Step::Prepare, "the container", "it ended meanwhile"))?;
     }
     let hooks = &bundle.spec.hooks;
-    for hooks in [&hooks.prestart, &hooks.create_runtime] {
-        run_hooks(hooks, bundle, request.id, "creating", inside)?;
-    }
+    // Those that came first are from when there was no `creating`, and are told what they have been told since.
+    run_hooks(&hooks.prestart, bundle, request.id, "created", inside)?;
+    run_hooks(&hooks.create_runtime, bundle, request.id, "creating", inside)?;
     send(channel, Topic::Go, inside, None)
 }
 

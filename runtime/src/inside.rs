@@ -13,7 +13,7 @@ use crate::channel::{Channel, Topic};
 use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
 use crate::finish::Prepared;
-use crate::hooks::run_hooks;
+use crate::hooks::{run_hooks, run_last_hooks};
 use crate::setup::Reporter;
 use crate::spec::NamespaceKind;
 use crate::{files, finish, gate, sources};
@@ -84,7 +84,7 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     finish::prepare(request, &prepared)?;
     let finish = |reporter: &Reporter| {
         finish::prepare_late(request, &prepared)?;
-        run_hooks(&bundle.spec.hooks.start_container, bundle, request.id, "created", parts.pid)?;
+        run_last_hooks(bundle, request.id, parts.pid)?;
         finish::execute(request, &program, terminal.as_ref(), &prepared, reporter)
     };
     let Some(gate) = request.gate else { return finish(reporter) };

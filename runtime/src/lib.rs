@@ -44,7 +44,7 @@ pub use begin::{Begun, Request, begin};
 pub use bundle::Bundle;
 pub use cgroup::{limit, settings};
 pub use create::{Created, create, start};
-pub use error::{Error, Failure, Step};
+pub use error::{Error, Failure, Step, reason};
 pub use hooks::run_hooks;
 pub use names::{Names, names};
 pub use setup::Setup;

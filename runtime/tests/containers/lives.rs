@@ -22,7 +22,7 @@ pub fn failures(ground: &Ground) -> Told {
         &|c| {
             c.add_mount(bind("/no/where", "/data"));
         },
-        "cannot mount /no/where at /data: No such file or directory",
+        "cannot mount /no/where at /data: no such file or directory",
     )?;
     check(
         "missing-place",
@@ -36,14 +36,14 @@ pub fn failures(ground: &Ground) -> Told {
         &|c| {
             c.set("/root/path", json!("nothing"));
         },
-        "/nothing: No such file or directory",
+        "/nothing: no such file or directory",
     )?;
     check(
         "no-directory",
         &|c| {
             c.set("/process/cwd", json!("/not/here"));
         },
-        "cannot change the directory to /not/here: No such file or directory",
+        "cannot change the directory to /not/here: no such file or directory",
     )?;
     check(
         "no-capability",

@@ -21,10 +21,10 @@ fn configurations() {
         assert_eq!(mounts_below(&place.folder), Vec::<String>::new(), "{pointer}: a mount is left");
     };
     check("/ociVersion", json!("9.1"), "ociVersion is `9.1`: this runtime knows 1.x");
-    check("/root/path", json!("nothing"), "/nothing: No such file or directory");
+    check("/root/path", json!("nothing"), "/nothing: no such file or directory");
     check("/process/args", json!(["nonsense"]), "nonsense: executable file not found in $PATH");
-    check("/process/args", json!(["/no/where"]), "cannot execute /no/where: No such file or directory");
-    check("/process/args", json!(["/etc"]), "cannot execute /etc: Permission denied");
+    check("/process/args", json!(["/no/where"]), "cannot execute /no/where: no such file or directory");
+    check("/process/args", json!(["/etc"]), "cannot execute /etc: permission denied");
     check("/process/cwd", json!("x"), "process.cwd is `x`: it must be absolute");
     check("/process/rlimits", json!([{"type": "RLIMIT_X"}]), "there is no such limit");
     check("/process/capabilities/bounding", json!(["CAP_FLY"]), "cannot set CAP_FLY: there is no such capability");
@@ -47,7 +47,7 @@ fn command_lines() {
     check(&["state", "no"], "container `no` does not exist");
     check(&["state", "a/b"], "`a/b` is no name for a container");
     check(&["create", "--bundel", "x", "y"], "create has no flag `bundel`, but --bundle");
-    check(&["create", "--bundle", "/no/where", "y"], "cannot find the bundle /no/where: No such file or directory");
+    check(&["create", "--bundle", "/no/where", "y"], "cannot find the bundle /no/where: no such file or directory");
     check(&["kill", "x", "NOTHING"], "there is no signal `NOTHING`");
     check(&["exec", "x"], "container `x` does not exist");
     check(&["pause", "x"], "container `x` does not exist");
