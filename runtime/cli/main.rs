@@ -109,7 +109,7 @@ fn main() -> ExitCode {
 
 fn run(said: Said, mut words: std::vec::IntoIter<String>) -> Result<u8, Failed> {
     if said.has("version") {
-        println!("ashlar-runtime {}\nspec: {}", env!("CARGO_PKG_VERSION"), commands::SPEC_VERSION);
+        println!("ashlar-runtime version {}\nspec: {}", env!("CARGO_PKG_VERSION"), commands::SPEC_VERSION);
         return Ok(0);
     }
     let Some(name) = words.next().filter(|_| !said.has("help")) else {

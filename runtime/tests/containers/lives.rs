@@ -83,11 +83,10 @@ pub fn hooks(ground: &Ground) -> Told {
     let mut container = Container::new(ground, "hooks")?;
     let out = container.folder.join("said");
     let hook = |script: &str| json!([{"path": "/bin/sh", "args": ["sh", "-c", script], "timeout": 5}]);
-    let note = |what: &str| hook(&format!("echo {what} >> {}; exit 0", out.display()));
     container.set(
         "/hooks",
         json!({
-            "prestart": note("prestart"),
+            "prestart": hook(&format!("cat > {0}.first; echo prestart >> {0}", out.display())),
             "createRuntime": hook(&format!("cat > {0}.state; echo runtime >> {0}", out.display())),
             "createContainer": hook("test -e /proc/1"),
             "startContainer": hook("test -e /probe && test $PPID = 1 && ! ls /proc/1/fd"),
@@ -96,8 +95,10 @@ pub fn hooks(ground: &Ground) -> Told {
     container.ask(&["pid"], &With::default())?;
     let said = fs::read_to_string(&out).map_err(text)?;
     let state = fs::read_to_string(format!("{}.state", out.display())).map_err(text)?;
-    if said != "prestart\nruntime\n" || !state.contains(r#""id":"test","status":"creating""#) {
-        return Err(format!("hooks said {said:?} {state:?}"));
+    let first = fs::read_to_string(format!("{}.first", out.display())).map_err(text)?;
+    let told = |state: &str, status: &str| state.contains(&format!(r#""id":"test","status":"{status}""#));
+    if said != "prestart\nruntime\n" || !told(&first, "created") || !told(&state, "creating") {
+        return Err(format!("hooks said {said:?} {first:?} {state:?}"));
     }
     container.set("/hooks/startContainer", hook("exit 4"));
     match container.ask(&["pid"], &With::default()) {

@@ -54,6 +54,14 @@ fn ends_of_programs() {
 }
 
 #[test]
+fn its_version() {
+    let Some(place) = Place::new() else { return };
+    // Docker reads it by these words.
+    let said = place.call(&["--version"]);
+    assert!(said.out.starts_with("ashlar-runtime version "), "{said:?}");
+}
+
+#[test]
 fn hooks_in_their_order() {
     let Some(mut place) = Place::new() else { return };
     let log = place.folder.join("log");

@@ -30,7 +30,7 @@ fn configurations() {
     check("/process/capabilities/bounding", json!(["CAP_FLY"]), "cannot set CAP_FLY: there is no such capability");
     check("/linux/intelRdt", json!({}), "linux.intelRdt");
     check("/linux/namespaces/0/type", json!("moon"), "unknown variant `moon`");
-    check("/mounts/0/type", json!("nonsense"), "nonsense at /proc: No such device");
+    check("/mounts/0/type", json!("nonsense"), "nonsense at /proc: no such device");
     check("/process/terminal", json!(true), "the process has a terminal: --console-socket must say");
     check("/linux/memoryPolicy", json!({"mode": "MPOL_X"}), "there is no `MPOL_X`");
 }
