@@ -126,9 +126,14 @@ impl Passed {
     }
 }
 
-/// Standard input, output and error of this program.
-pub fn stdio() -> Result<[OwnedFd; 3], Failed> {
+/// Standard input, output and error of this program. A process that gets a terminal of its own does not hold them while it
+/// waits to be started: containerd waits for their end before it starts anything.
+pub fn stdio(terminal: bool) -> Result<[OwnedFd; 3], Failed> {
     let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().about("use standard input, output and error");
+    if terminal {
+        let null = fs::File::options().read(true).write(true).open("/dev/null").about("open /dev/null")?;
+        return Ok([copy(null.as_fd())?, copy(null.as_fd())?, null.into()]);
+    }
     Ok([copy(std::io::stdin().as_fd())?, copy(std::io::stdout().as_fd())?, copy(std::io::stderr().as_fd())?])
 }
 
@@ -148,7 +153,7 @@ fn fill(
     let group = plan.make()?;
     container.state.group.clone_from(&plan.group);
     let gate = waits.then(|| UnixListener::bind(container.gate()).about("make the container's gate")).transpose()?;
-    let stdio = stdio()?;
+    let stdio = stdio(console.is_some())?;
     let request = Request {
         group: group.as_deref(),
         environment: &passed.environment,

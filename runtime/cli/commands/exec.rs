@@ -81,7 +81,7 @@ fn join(
 ) -> Result<Begun, Failed> {
     let state = &container.state;
     let descriptors = passed.descriptors();
-    let stdio = launch::stdio()?;
+    let stdio = launch::stdio(console.is_some())?;
     let request = |group| Request {
         group,
         environment: &passed.environment,

@@ -88,7 +88,7 @@ impl Place {
         finish(self.command(words, &[]))
     }
 
-    fn write(&self) {
+    pub fn write(&self) {
         fs::write(self.bundle().join("config.json"), self.config.to_string()).unwrap();
     }
 

@@ -62,6 +62,24 @@ fn its_version() {
 }
 
 #[test]
+fn a_process_with_a_terminal_does_not_hold_the_callers_output() {
+    let Some(mut place) = Place::new().filter(|_| is_root()) else { return };
+    let (console, output) = (place.folder.join("console"), place.folder.join("output"));
+    let _listener = std::os::unix::net::UnixListener::bind(&console).unwrap();
+    place.set("/process/terminal", json!(true)).arguments(&["true"]).write();
+    let file = || std::fs::File::options().create(true).append(true).open(&output).unwrap();
+    let mut create = place.command(&["create", "t", "--console-socket"], &[console.to_str().unwrap()]);
+    assert!(create.stdout(file()).stderr(file()).status().unwrap().success());
+    let state: Value = serde_json::from_str(&place.call(&["state", "t"]).out).unwrap();
+    assert_eq!(state["status"], "created");
+    let files = std::fs::read_dir(format!("/proc/{}/fd", state["pid"])).unwrap();
+    let mut held = files.filter_map(|entry| std::fs::read_link(entry.unwrap().path()).ok());
+    // Who makes it, as containerd does, waits until nobody has them.
+    assert!(held.all(|target| target != output));
+    assert_eq!(place.call(&["delete", "t"]).code, 0);
+}
+
+#[test]
 fn hooks_in_their_order() {
     let Some(mut place) = Place::new() else { return };
     let log = place.folder.join("log");
