@@ -373,8 +373,8 @@ fn files(folder: &Path, endings: &[&str]) -> anyhow::Result<Vec<PathBuf>> {
 
 /// Those that sign first; of one that is there twice, what can sign is the one.
 fn read_keys(folder: &Path) -> anyhow::Result<Vec<KeyFile>> {
-    let read = files(folder, &["pem", "pub", "toml"])?.iter().map(|path| KeyFile::read(path)).collect();
-    let mut keys: Vec<KeyFile> = Result::<_, anyhow::Error>::from(read)?;
+    let read = files(folder, &["pem", "pub", "toml"])?.into_iter().map(|path| KeyFile::read(&path));
+    let mut keys = read.collect::<anyhow::Result<Vec<KeyFile>>>()?;
     keys.sort_by_key(KeyFile::cost);
     let mut seen = std::collections::BTreeSet::new();
     keys.retain(|key| seen.insert(key.id.clone()));
