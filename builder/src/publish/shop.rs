@@ -321,8 +321,7 @@ mod tests {
         publisher.publish("1", "one", "then").unwrap();
         let folder = publisher.0.path().join("keys");
         keys::run(&KeysCommand::Rotate { folder, role: RoleName::Targets, key: None, with: None }).unwrap();
-        let mut shop = publisher.shop().unwrap();
-        shop.put_out().unwrap();
+        publisher.shop().unwrap().put_out().unwrap();
         assert_eq!(publisher.versions(), [2, 2, 2]);
         assert!(publisher.0.path().join("shop/metadata/2.root.json").exists());
     }
