@@ -1,9 +1,11 @@
-//! Heads of files and disks that come from elsewhere: patches, hash trees, images, partition tables.
+//! Heads of files and disks that come from elsewhere: patches, hash trees, images and their signatures, partition tables,
+//! and the firmware's lists of certificates.
 #![no_main]
 
 use std::io::Cursor;
 
-use ashlar_formats::{cpio, erofs, fat, gpt, patch, pe, verity};
+use ashlar_formats::pe::authenticode;
+use ashlar_formats::{cpio, efi, erofs, fat, gpt, patch, pe, verity};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(head) = patch::Head::parse(bytes) {
@@ -17,6 +19,8 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     if let Ok(image) = pe::Image::parse(bytes) {
         let _ = (image.section(".cmdline"), image.sections().count());
     }
+    let certificates = efi::entries(bytes, efi::X509);
+    assert!(authenticode::verify(bytes, &certificates, &[]).is_err());
     let _ = erofs::Superblock::parse(bytes).map(|superblock| superblock.bytes());
     let _ = cpio::read(bytes);
     if let Ok(found) = gpt::Table::read(&mut Cursor::new(bytes)) {

@@ -131,7 +131,9 @@ impl Shop {
         for (version, bytes) in self.keys.roots() {
             self.place.write(&format!("{version}.root.json"), bytes)?;
         }
-        self.place.write(&format!("{version}.targets.json"), &targets)?;
+        if self.before.as_ref().is_none_or(|before| before.version != version) {
+            self.place.write(&format!("{version}.targets.json"), &targets)?;
+        }
         self.place.write(&format!("{}.snapshot.json", snapshot + 1), &together)?;
         self.place.write(TIMESTAMP, &stamp)?;
         self.keys.published(version)?;
