@@ -8,6 +8,7 @@ use std::io;
 use std::net::IpAddr;
 
 use ashlar_config::unit::Prefix;
+use ashlar_sys::bpf::code::{AND, EXIT, JUMP_IF_EQUAL, JUMP_UNLESS_EQUAL, LOAD_WORD};
 use ashlar_sys::bpf::{self, Hook, Instruction};
 
 use crate::cgroup;
@@ -36,16 +37,11 @@ pub fn restrict(group: &str, lists: &Lists) -> io::Result<()> {
 }
 
 // Registers: 0 the answer, 1 to 5 arguments, then 1 scratch and 2 to 5 the address; 6 the packet; 10 the stack.
-const LOAD_WORD: u8 = 0x61;
 const MOVE: u8 = 0xb7;
 const COPY: u8 = 0xbf;
 const COPY_WORD: u8 = 0xbc;
 const ADD: u8 = 0x07;
-const AND: u8 = 0x54;
 const CALL: u8 = 0x85;
-const JUMP_UNLESS_EQUAL: u8 = 0x56;
-const JUMP_IF_EQUAL: u8 = 0x16;
-const EXIT: u8 = 0x95;
 /// bpf_skb_load_bytes(packet, offset, to, length).
 const LOAD_BYTES: u32 = 26;
 /// Offset of the protocol in struct __sk_buff.
@@ -53,22 +49,18 @@ const PROTOCOL: i16 = 16;
 const IPV4: u16 = 0x0800;
 const IPV6: u16 = 0x86dd;
 
-const fn instruction(code: u8, registers: u8, offset: i16, immediate: u32) -> Instruction {
-    Instruction { code, registers, offset, immediate: immediate as i32 }
-}
-
 fn answer(value: u32) -> [Instruction; 2] {
-    [instruction(MOVE, 0, 0, value), instruction(EXIT, 0, 0, 0)]
+    [Instruction::new(MOVE, 0, 0, value), Instruction::new(EXIT, 0, 0, 0)]
 }
 
 /// `incoming`: the other side is the source.
 fn program(lists: &Lists, incoming: bool) -> Vec<Instruction> {
-    let mut program = vec![instruction(COPY, 0x16, 0, 0), instruction(LOAD_WORD, 0x67, PROTOCOL, 0)];
+    let mut program = vec![Instruction::new(COPY, 0x16, 0, 0), Instruction::new(LOAD_WORD, 0x67, PROTOCOL, 0)];
     // Where the other side's address is, and how long it is.
     let kinds = [(IPV4, if incoming { 12 } else { 16 }, 4), (IPV6, if incoming { 8 } else { 24 }, 16)];
     for (protocol, offset, length) in kinds {
         let body = decide(lists, offset, length);
-        program.push(instruction(JUMP_UNLESS_EQUAL, 7, body.len() as i16, u32::from(protocol.to_be())));
+        program.push(Instruction::new(JUMP_UNLESS_EQUAL, 7, body.len() as i16, u32::from(protocol.to_be())));
         program.extend(body);
     }
     program.extend(answer(1));
@@ -79,18 +71,18 @@ fn program(lists: &Lists, incoming: bool) -> Vec<Instruction> {
 fn decide(lists: &Lists, offset: u32, length: u32) -> Vec<Instruction> {
     const STACK: u32 = -16_i32 as u32;
     let mut body = vec![
-        instruction(COPY, 0x61, 0, 0),
-        instruction(MOVE, 2, 0, offset),
-        instruction(COPY, 0xa3, 0, 0),
-        instruction(ADD, 3, 0, STACK),
-        instruction(MOVE, 4, 0, length),
-        instruction(CALL, 0, 0, LOAD_BYTES),
+        Instruction::new(COPY, 0x61, 0, 0),
+        Instruction::new(MOVE, 2, 0, offset),
+        Instruction::new(COPY, 0xa3, 0, 0),
+        Instruction::new(ADD, 3, 0, STACK),
+        Instruction::new(MOVE, 4, 0, length),
+        Instruction::new(CALL, 0, 0, LOAD_BYTES),
         // A packet that is too short for its address goes nowhere.
-        instruction(JUMP_IF_EQUAL, 0, 2, 0),
+        Instruction::new(JUMP_IF_EQUAL, 0, 2, 0),
     ];
     body.extend(answer(0));
     let words = length as u8 / 4;
-    body.extend((0..words).map(|word| instruction(LOAD_WORD, 0xa2 + word, i16::from(word) * 4 - 16, 0)));
+    body.extend((0..words).map(|word| Instruction::new(LOAD_WORD, 0xa2 + word, i16::from(word) * 4 - 16, 0)));
     let rules = lists.allowed.iter().map(|prefix| (prefix, 1)).chain(lists.denied.iter().map(|prefix| (prefix, 0)));
     for (prefix, verdict) in rules.filter(|(prefix, _)| prefix.address.is_ipv4() == (words == 1)) {
         body.extend(one(prefix, verdict));
@@ -117,9 +109,9 @@ fn one(prefix: &Prefix, verdict: u32) -> Vec<Instruction> {
         }
         let mask = u32::MAX << (32 - bits);
         let value = u32::from_ne_bytes([word[0], word[1], word[2], word[3]]);
-        code.push(instruction(COPY_WORD, (place as u8 + 2) << 4 | 1, 0, 0));
-        code.push(instruction(AND, 1, 0, mask.to_be()));
-        code.push(instruction(JUMP_UNLESS_EQUAL, 1, 0, value));
+        code.push(Instruction::new(COPY_WORD, (place as u8 + 2) << 4 | 1, 0, 0));
+        code.push(Instruction::new(AND, 1, 0, mask.to_be()));
+        code.push(Instruction::new(JUMP_UNLESS_EQUAL, 1, 0, value));
     }
     let length = code.len();
     for (place, test) in code.iter_mut().enumerate().filter(|(_, test)| test.code == JUMP_UNLESS_EQUAL) {

@@ -18,6 +18,27 @@ pub struct Instruction {
     pub immediate: i32,
 }
 
+impl Instruction {
+    /// One whose constant is a number without a sign.
+    pub const fn new(code: u8, registers: u8, offset: i16, immediate: u32) -> Self {
+        Self { code, registers, offset, immediate: immediate as i32 }
+    }
+}
+
+/// What instructions do (kernel documentation, bpf/standardization/instruction-set).
+pub mod code {
+    /// A register from memory, 32 bits.
+    pub const LOAD_WORD: u8 = 0x61;
+    /// Bits that both have: a register and the constant, 32 bits.
+    pub const AND: u8 = 0x54;
+    /// On, unless a register is the constant, 32 bits.
+    pub const JUMP_UNLESS_EQUAL: u8 = 0x56;
+    /// On, if a register is the constant, 32 bits.
+    pub const JUMP_IF_EQUAL: u8 = 0x16;
+    /// The end.
+    pub const EXIT: u8 = 0x95;
+}
+
 const LOAD: i32 = 5;
 const ATTACH: i32 = 8;
 const FROM_ID: i32 = 13;

@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use ashlar_sys::bpf::code::{AND, EXIT, JUMP_IF_EQUAL, JUMP_UNLESS_EQUAL, LOAD_WORD};
 use ashlar_sys::bpf::{self, Hook, Instruction};
 
 use crate::error::{Failure, InStep, Step};
@@ -86,29 +87,20 @@ impl Rule {
 }
 
 // Registers: 0 the answer, 1 the question, 2 type, 3 access, 4 major, 5 minor, 6 scratch.
-const LOAD_WORD: u8 = 0x61;
 const MOVE: u8 = 0xb4;
 const COPY: u8 = 0xbc;
-const AND: u8 = 0x54;
 const SHIFT_RIGHT: u8 = 0x74;
-const JUMP_UNLESS_EQUAL: u8 = 0x56;
-const JUMP_IF_EQUAL: u8 = 0x16;
-const EXIT: u8 = 0x95;
-
-const fn instruction(code: u8, registers: u8, offset: i16, immediate: u32) -> Instruction {
-    Instruction { code, registers, offset, immediate: immediate as i32 }
-}
 
 fn program(rules: &[DeviceRule]) -> Result<Vec<Instruction>, Failure> {
     let rules = rules.iter().map(Rule::of).collect::<Result<Vec<_>, _>>()?;
     // struct bpf_cgroup_dev_ctx: access << 16 | type, major, minor.
     let mut program = vec![
-        instruction(LOAD_WORD, 0x12, 0, 0),
-        instruction(AND, 2, 0, 0xffff),
-        instruction(LOAD_WORD, 0x13, 0, 0),
-        instruction(SHIFT_RIGHT, 3, 0, 16),
-        instruction(LOAD_WORD, 0x14, 4, 0),
-        instruction(LOAD_WORD, 0x15, 8, 0),
+        Instruction::new(LOAD_WORD, 0x12, 0, 0),
+        Instruction::new(AND, 2, 0, 0xffff),
+        Instruction::new(LOAD_WORD, 0x13, 0, 0),
+        Instruction::new(SHIFT_RIGHT, 3, 0, 16),
+        Instruction::new(LOAD_WORD, 0x14, 4, 0),
+        Instruction::new(LOAD_WORD, 0x15, 8, 0),
     ];
     let mut decided = false;
     for rule in rules.iter().chain(&ALWAYS).rev() {
@@ -119,7 +111,7 @@ fn program(rules: &[DeviceRule]) -> Result<Vec<Instruction>, Failure> {
         }
     }
     if !decided {
-        program.extend([instruction(MOVE, 0, 0, 0), instruction(EXIT, 0, 0, 0)]);
+        program.extend([Instruction::new(MOVE, 0, 0, 0), Instruction::new(EXIT, 0, 0, 0)]);
     }
     Ok(program)
 }
@@ -129,13 +121,17 @@ fn one(rule: &Rule) -> Vec<Instruction> {
     let mut tests = Vec::new();
     let values = [(2, rule.kind), (4, rule.major), (5, rule.minor)];
     tests.extend(
-        values.into_iter().filter_map(|(register, v)| v.map(|v| instruction(JUMP_UNLESS_EQUAL, register, 0, v))),
+        values.into_iter().filter_map(|(register, v)| v.map(|v| Instruction::new(JUMP_UNLESS_EQUAL, register, 0, v))),
     );
     if rule.access != ALL {
         // Allowed if all that is wanted is in the rule; forbidden if any of it is.
         let mask = if rule.allow { ALL & !rule.access } else { rule.access };
         let jump = if rule.allow { JUMP_UNLESS_EQUAL } else { JUMP_IF_EQUAL };
-        tests.extend([instruction(COPY, 0x36, 0, 0), instruction(AND, 6, 0, mask), instruction(jump, 6, 0, 0)]);
+        tests.extend([
+            Instruction::new(COPY, 0x36, 0, 0),
+            Instruction::new(AND, 6, 0, mask),
+            Instruction::new(jump, 6, 0, 0),
+        ]);
     }
     let length = tests.len();
     for (place, test) in tests.iter_mut().enumerate() {
@@ -143,7 +139,7 @@ fn one(rule: &Rule) -> Vec<Instruction> {
             test.offset = (length - place + 1) as i16;
         }
     }
-    tests.extend([instruction(MOVE, 0, 0, u32::from(rule.allow)), instruction(EXIT, 0, 0, 0)]);
+    tests.extend([Instruction::new(MOVE, 0, 0, u32::from(rule.allow)), Instruction::new(EXIT, 0, 0, 0)]);
     tests
 }
 
