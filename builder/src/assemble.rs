@@ -19,6 +19,7 @@ use std::path::Path;
 use std::thread;
 
 use ashlar_fetch::Digest;
+use ashlar_formats::tuf::Contents;
 use ashlar_formats::uuid::Uuid;
 use ashlar_formats::verity::{self, RootHash, Tree};
 use ashlar_formats::{gpt, pe};
@@ -65,6 +66,8 @@ pub struct Inputs<'a> {
     pub salt: [u8; 32],
     /// Sizes of the partitions.
     pub sizes: Sizes,
+    /// What the root is made of.
+    pub contents: &'a Contents,
     /// Further files of the EFI system partition: path and content.
     pub esp_files: &'a [(&'a str, &'a [u8])],
     /// Folder for `root.verity`, `ashlar.efi`, `disk.raw` and `release.json`.

@@ -7,6 +7,7 @@ mod accounts;
 mod assemble;
 mod bundle;
 mod cli;
+mod contents;
 mod debian;
 mod inspect;
 mod kernel;

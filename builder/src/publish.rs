@@ -145,6 +145,7 @@ fn add(shop: &mut Shop, folder: &Path, release: &Release, args: &PublishArgs) ->
         notes: args.notes.clone(),
         rollout: args.rollout.clone(),
         withdrawn: None,
+        contents: Some(release.contents.clone()),
     };
     for file in tuf::FILES {
         let piece =

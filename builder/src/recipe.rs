@@ -33,6 +33,8 @@ const SALT: [u8; 32] = *b"ashlar: one salt for all release";
 const KERNEL: &str = "linux-image-";
 const DISK: &str = "disk.raw";
 /// What SHA256SUMS lists besides.
+/// What the root is made of, beside it.
+const CONTENTS: &str = "contents.json";
 const SUMMED: [&str; 6] = ["disk.qcow2", "root.erofs", "root.verity", "ashlar.efi", "release.json", "sbom.spdx.json"];
 /// The crates of this project that images hold programs of, and all that they are linked with.
 const CARGO_LOCK: &str = include_str!("../../Cargo.lock");
@@ -185,6 +187,7 @@ impl Context {
         let name = format!("{}-{}", self.sources.image.name, self.arch);
         let key = Key::new("packaged", self.ourselves).with("tools", self.tools_lock.to_string().as_bytes());
         root::write(&root.tree, self.lock.date.seconds(), &name, tools, key, steps, result)?;
+        write_json(&result.join(CONTENTS), &root.contents)?;
         write_json(&result.join("packages.json"), &root.packages)?;
         write_json(&result.join("units.json"), &root.units)
     }
@@ -198,6 +201,9 @@ impl Context {
         let parameters: Vec<String> =
             self.sources.image.kernel.parameters_of(&self.arch.to_string()).into_iter().map(str::to_owned).collect();
         let disk = self.sources.image.disk;
+        let contents = root.join(CONTENTS);
+        let contents =
+            serde_json::from_slice(&fs::read(&contents).with_context(|| format!("read {}", contents.display()))?)?;
         assemble(&Inputs {
             arch: self.arch,
             image: &self.sources.image.name,
@@ -214,6 +220,7 @@ impl Context {
             signer: self.signer.as_ref(),
             salt: SALT,
             sizes: Sizes { esp: disk.esp_size.0, slot: disk.slot_size.0 },
+            contents: &contents,
             esp_files: &[],
             output: new,
         })

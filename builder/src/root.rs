@@ -8,10 +8,13 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use ashlar_config::unit::Rootfs;
+use ashlar_formats::tuf::{CONTENTS, Contents};
 use ashlar_formats::uuid::Uuid;
+use serde::Serialize;
 
 use crate::accounts::Accounts;
 use crate::bundle::{self, BUNDLES, Bundle, UNITS, Workshop, policy};
+use crate::contents;
 use crate::debian::{Arch, Lock};
 use crate::inspect::{PackageRow, Units};
 use crate::kernel::Kernel;
@@ -28,6 +31,8 @@ const ROOT: &str = "root.erofs";
 const EXPANDED: &str = "usr/share/ashlar/image.json";
 /// What the updater trusts first.
 const TRUST: &str = "usr/share/ashlar/update/root.json";
+/// See init/src/machine/live.rs.
+const NEXT: &str = "usr/lib/ashlar/next";
 /// The unit whose program is the message bus.
 const BUS: &str = "dbus";
 /// Fixed, as all that is fixed keeps upgrades small: what compresses well without moving everything when one file
@@ -60,6 +65,8 @@ pub struct Root {
     pub packages: Vec<PackageRow>,
     /// All units.
     pub units: Units,
+    /// What it is made of.
+    pub contents: Contents,
 }
 
 /// Puts the root together.
@@ -73,16 +80,18 @@ pub fn make(parts: &Parts<'_>) -> anyhow::Result<Root> {
     let system = System { arch: parts.arch, accounts: &accounts, os_release: parts.os_release, drop: &drop };
     let mut shared = Shared::new();
     let mut machine = machine(parts, &closures, &system, &mut shared).context("lay out the machine's root")?;
-    let bundles = bundles(parts, &closures, &system, &machine, &mut shared)?;
+    let mut bundles = bundles(parts, &closures, &system, &machine, &mut shared)?;
     for unit in parts.sources.units.iter().filter(|unit| unit.written.rootfs == Rootfs::Machine) {
         workshop(parts, &system, &machine.clone()).add_files(unit, &mut machine, &mut shared)?;
     }
     let used = closures.all();
     let rows = bundles.iter().map(|bundle| bundle.row.clone()).collect();
+    let contents = contents::tell(&mut bundles, &machine, &parts.kernel.image)?;
     let units = bundles.iter().flat_map(|bundle| bundle.units.clone()).collect();
     lay_in(bundles, &mut machine, &mut shared)?;
+    machine.set(CONTENTS, shared.file(json(&contents)?))?;
     let packages = used.iter().filter_map(|name| row(parts, name)).collect();
-    Ok(Root { tree: machine, packages, units: Units { units, table: rows } })
+    Ok(Root { tree: machine, packages, units: Units { units, table: rows }, contents })
 }
 
 /// Packages by the root that holds them.
@@ -149,8 +158,9 @@ fn machine(
         let kind = Kind::File(Arc::new(trust.clone()));
         tree.set(TRUST, Node { kind, mode: 0o644, ..Node::directory(&shared.origin) })?;
     }
-    let expanded = serde_json::to_string_pretty(&parts.sources.image).context("write the expanded image")?;
-    tree.set(EXPANDED, shared.file(expanded + "\n"))?;
+    tree.set(EXPANDED, shared.file(json(&parts.sources.image)?))?;
+    // Where PID 1 mounts the next root when it goes over to that while it runs.
+    tree.make_directory(NEXT, &shared.origin)?;
     Ok(tree)
 }
 
@@ -210,24 +220,27 @@ fn admit(
 
 /// Units and bundles at their place in the machine's root.
 fn lay_in(bundles: Vec<Bundle>, machine: &mut Tree, shared: &mut Shared) -> anyhow::Result<()> {
-    let json = |value: serde_json::Result<String>| value.map(|text| text + "\n").context("write JSON");
     let origin = Arc::clone(&shared.origin);
     for folder in [UNITS, BUNDLES] {
         machine.make_directory(folder, &origin)?;
     }
     for bundle in bundles {
         for unit in &bundle.units {
-            let text = json(serde_json::to_string_pretty(unit))?;
-            machine.set(&format!("{UNITS}/{}.json", unit.name), shared.file(text))?;
+            machine.set(&format!("{UNITS}/{}.json", unit.name), shared.file(json(unit)?))?;
         }
         let folder = format!("{BUNDLES}/{}", bundle.name);
-        let text = json(serde_json::to_string(&bundle.config))?;
+        let text = serde_json::to_string(&bundle.config).context("write JSON")? + "\n";
         machine.set(&format!("{folder}/config.json"), shared.file(text))?;
         if let Some(rootfs) = bundle.rootfs {
             machine.graft(&format!("{folder}/rootfs"), rootfs, &origin)?;
         }
     }
     Ok(())
+}
+
+/// As it stands in a file of the root.
+pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value).context("write JSON")? + "\n")
 }
 
 fn row(parts: &Parts<'_>, name: &str) -> Option<PackageRow> {

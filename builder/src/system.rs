@@ -20,7 +20,7 @@ use crate::tree::{self, Glob, Kind, Node, Tree};
 pub const BASE_FILES: &str = "usr/share/ashlar/etc";
 /// Where their copies are.
 const LIVE_FILES: &str = "/run/ashlar/etc";
-const OS_RELEASE: &str = "usr/lib/os-release";
+pub const OS_RELEASE: &str = "usr/lib/os-release";
 
 /// Files of /etc that belong to the running machine, not to the image.
 const LIVE: [&str; 6] = ["passwd", "group", "hostname", "hosts", "machine-id", "localtime"];

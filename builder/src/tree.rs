@@ -279,7 +279,11 @@ impl Tree {
 
     /// A digest of all that can be seen of it.
     pub fn digest(&self) -> Digest {
-        let mut known: HashMap<*const Vec<u8>, Digest> = HashMap::new();
+        self.digest_with(&mut HashMap::new())
+    }
+
+    /// The same, with the digests of files that other trees have, too, while those trees are there.
+    pub fn digest_with(&self, known: &mut HashMap<*const Vec<u8>, Digest>) -> Digest {
         let mut text = String::new();
         for (path, Node { kind, mode, uid, gid, .. }) in &self.nodes {
             let content = match kind {

@@ -4,7 +4,8 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-const BOOT: &str = "/run/ashlar/boot.json";
+/// What init/boot found.
+pub const BOOT: &str = "/run/ashlar/boot.json";
 const PROBLEMS: &str = "/run/ashlar/problems";
 const OS_RELEASE: &str = "/usr/lib/os-release";
 
@@ -18,8 +19,19 @@ pub struct Facts {
     pub version: String,
     /// Monotonic time of init/boot's first instruction.
     pub boot_usec: u64,
+    /// What the boot loader started, if the machine went over to another version since.
+    pub booted: Option<Booted>,
     /// The hardware watchdog, if init/boot left it open for us.
     pub watchdog_fd: Option<i32>,
+}
+
+/// A version that was booted.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Booted {
+    pub version: String,
+    pub slot: String,
+    pub root_hash: String,
 }
 
 impl Facts {

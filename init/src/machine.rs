@@ -8,7 +8,7 @@
 //! - `notified`: what services say; `groups`: control groups and their events; `ended`: ends of children.
 //! - `calls`: the control socket; `status`: what it tells; `session`: processes for people.
 //! - `transient`: units that are made meanwhile, and changes to those that are there.
-//! - `trial`: whether a new version stays.
+//! - `trial`: whether a new version stays; `live`: going over to one without a reboot.
 //! - `save`: the snapshot, and coming back from it; `down`: the end of the machine.
 
 mod calls;
@@ -21,6 +21,7 @@ mod groups;
 mod host;
 mod journal;
 mod launch;
+mod live;
 mod notified;
 mod paths;
 mod save;
@@ -106,6 +107,8 @@ pub struct Machine {
     keys_watch: Option<i32>,
     watchdog: Watchdog,
     trial: trial::Trial,
+    /// It went over to another version since it was booted.
+    live: Option<live::Live>,
     /// Set once the machine is going down.
     going_down: Option<Shutdown>,
     /// When the first instance began.
@@ -161,6 +164,7 @@ impl Machine {
             keys_watch: None,
             watchdog: Watchdog::adopt(inherited.take("watchdog").or(handed_over)),
             trial: trial::Trial::default(),
+            live: live::Live::read(),
             going_down: None,
             began: clock::monotonic(),
             ready_after: 0,
@@ -173,6 +177,7 @@ impl Machine {
         machine.set_now();
         machine.come_back(inherited);
         machine.begin_trial();
+        machine.go_on_live();
         machine.save();
         crate::survival::protect_running(&machine.snapshot)?;
         Ok(machine)
@@ -229,6 +234,7 @@ impl Machine {
         self.core.tick();
         self.sessions_tick();
         self.carry_out();
+        self.mind_live();
         self.mind_trial();
         self.watchdog.pet(self.core.now().monotonic);
         self.save();

@@ -20,6 +20,7 @@ mod identity;
 mod leftovers;
 mod log;
 mod machine;
+mod mount_table;
 mod notify;
 mod packets;
 mod ports;
@@ -29,6 +30,7 @@ mod small_file;
 mod snapshot;
 mod store;
 mod survival;
+mod switch_root;
 mod unit_files;
 mod watchdog;
 

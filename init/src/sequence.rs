@@ -13,7 +13,8 @@ use crate::accounts::DIRECTORY;
 use crate::log::{self, Log};
 use crate::{cgroup, identity};
 
-const UNITS: &str = "/usr/lib/ashlar/units";
+/// Where an image says what its units are.
+pub const UNITS: &str = "/usr/lib/ashlar/units";
 const BASE_FILES: &str = "/usr/share/ashlar/etc";
 /// Sockets, stores and streams of many services.
 const OPEN_FILES: u64 = 524_288;

@@ -107,6 +107,7 @@ fn render(state: &State) -> String {
 fn line(event: &Event) -> String {
     let what = match event.what {
         What::Installed => "was written, for the next boot to try",
+        What::Live => "was gone over to without a reboot",
         What::Committed => "was well, and stays",
         What::Condemned => "did not stay",
         What::RolledBack => "was gone back to",

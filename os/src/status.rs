@@ -36,11 +36,15 @@ fn render(machine: &Machine) -> String {
     };
     let root = machine.root_hash.get(..16).unwrap_or("not verified");
     text += &format!("Ashlar {version}, slot {slot}, root {root}{commit}\n");
+    if !machine.booted.is_empty() {
+        text += &format!("booted with {}, whose kernel runs until the next boot\n", machine.booted);
+    }
     let unwell = machine.unwell.iter().map(|unit| {
         let why = if unit.reason.is_empty() { &unit.result } else { &unit.reason };
         format!("{}: {} ({}): {why}", unit.name, unit.active, unit.sub)
     });
     text += &list("Not well", unwell.collect(), "os ps");
+    text += &list("As before, until nobody is logged in any more", machine.waiting.clone(), "os status --json");
     text += &list("Wrong in the configuration", machine.problems.clone(), "os status --json");
     text
 }

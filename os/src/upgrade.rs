@@ -5,12 +5,13 @@ use std::io::{IsTerminal, Write};
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use ashlar_control::client::{Client, Updater};
 use ashlar_control::message::{Method, Shutdown};
-use ashlar_control::update::{Outcome, Plan, Request, Stage, Until};
+use ashlar_control::update::{Change, Live, Outcome, Plan, Request, Stage, Until};
 
 use crate::{exit, print};
 
@@ -29,6 +30,9 @@ pub struct Options {
     /// Reboot into it at once
     #[arg(long)]
     now: bool,
+    /// Go over to it without a reboot: units that are not the same in both are started anew
+    #[arg(long, conflicts_with_all = ["check", "plan", "download", "now"])]
+    live: bool,
     /// A published folder, a tar of one, or its address (https, http or oci), instead of the machine's own source
     #[arg(long, value_name = "FOLDER|TAR|URL")]
     from: Option<String>,
@@ -53,6 +57,7 @@ pub fn main(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
         channel: options.channel.clone(),
         until: until(options),
         retry: options.retry,
+        live: options.live,
     };
     let mut line = Line::new(json);
     let outcome = Updater::connect()?.upgrade(&request, folder.as_ref().map(AsFd::as_fd), &mut |stage, done, total| {
@@ -65,11 +70,46 @@ pub fn main(options: &Options, json: bool) -> anyhow::Result<ExitCode> {
     } else {
         print::text(&render(&outcome))?;
     }
+    if let Outcome::Live(live) = &outcome {
+        return follow(live, json);
+    }
     if options.now && matches!(outcome, Outcome::Switched(_) | Outcome::Current { waits: true, .. }) {
         Client::connect()?.call(&Method::Shutdown { how: Shutdown::Reboot })?;
     }
     let none = options.check && matches!(outcome, Outcome::Current { .. });
     Ok(if none { ExitCode::from(exit::NOTHING_NEWER) } else { ExitCode::SUCCESS })
+}
+
+/// How often the machine is asked how it is, and how long PID 1 may take to execute itself anew.
+const PACE: Duration = Duration::from_millis(500);
+const PATIENCE: u32 = 60;
+
+/// Waits until the version has shown that it is well, or has not.
+fn follow(live: &Live, json: bool) -> anyhow::Result<ExitCode> {
+    let mut unheard = 0;
+    loop {
+        thread::sleep(PACE);
+        let machine = Client::connect().and_then(|mut client| client.machine());
+        unheard = if machine.is_ok() { 0 } else { unheard + 1 };
+        match machine {
+            Ok(machine) if machine.version == live.version && machine.commit == "committed" => break,
+            Ok(machine) if machine.version != live.version => {
+                let state = Updater::connect()?.state()?;
+                let known = state.condemned.iter().find(|other| other.version.version == live.version);
+                let why = known.map_or("see `os explain update`", |known| known.reason.as_str());
+                bail!("Ashlar {} does not stay: {why}; {} runs again", live.version, machine.version);
+            }
+            Ok(machine) if machine.commit == "condemned" => {
+                bail!("Ashlar {} does not stay: see `os explain update`", live.version)
+            }
+            Err(error) if unheard >= PATIENCE => return Err(error.into()),
+            _ => {}
+        }
+    }
+    if !json {
+        print::text(&format!("Ashlar {} is well; the next boot starts it, too\n", live.version))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn until(options: &Options) -> Until {
@@ -105,11 +145,25 @@ fn render(outcome: &Outcome) -> String {
         Outcome::Downloaded(plan) => {
             format!("Ashlar {} is in slot {}; `os upgrade` has the next boot try it\n", plan.to, plan.slot)
         }
+        Outcome::Live(live) => gone_over(live),
         Outcome::Switched(plan) => format!(
             "Ashlar {} is in slot {}: the next boot tries it (`os reboot`), and goes back to {} unless all is well\n",
             plan.to, plan.slot, plan.from
         ),
     }
+}
+
+fn gone_over(live: &Live) -> String {
+    let mut text = format!("Ashlar {} runs in place of {}\n", live.version, live.from);
+    for (what, units) in [("started anew", &live.units), ("when nobody is logged in any more", &live.waiting)] {
+        if !units.is_empty() {
+            text += &format!("  {what}: {}\n", units.join(", "));
+        }
+    }
+    if live.kernel {
+        text += "  with the next boot: its kernel\n";
+    }
+    text
 }
 
 fn told(plan: &Plan) -> String {
@@ -120,10 +174,33 @@ fn told(plan: &Plan) -> String {
 fn cost(plan: &Plan) -> String {
     let Some((fetch, reuse)) = plan.fetch.zip(plan.reuse) else { return String::new() };
     let (fetch, reuse) = (print::size(fetch), print::size(reuse));
-    format!(
-        "  fetches {fetch}, has {reuse} already, writes slot {}\n  takes effect with a reboot; `os rollback` goes back to {}\n",
-        plan.slot, plan.from
-    )
+    let mut text = format!("  fetches {fetch}, has {reuse} already, writes slot {}\n", plan.slot);
+    if let Some(change) = &plan.change {
+        text += &changes(change);
+    }
+    text += match &plan.change {
+        Some(Change { reboot: None, .. }) => "  takes effect with a reboot, or at once with --live; ",
+        _ => "  takes effect with a reboot; ",
+    };
+    text += &format!("`os rollback` goes back to {}", plan.from);
+    if !plan.state.is_empty() {
+        text += &format!(", and the state of {} as it is now", plan.state.join(", "));
+    }
+    text + "\n"
+}
+
+fn changes(change: &Change) -> String {
+    let mut text = match change.units.as_slice() {
+        [] => "  changes no unit\n".to_owned(),
+        units => format!("  changes {}\n", units.join(", ")),
+    };
+    if change.kernel {
+        text += "  has another kernel, which a reboot alone brings\n";
+    }
+    if let Some(why) = &change.reboot {
+        text += &format!("  needs a reboot: {why}\n");
+    }
+    text
 }
 
 /// What is being done: one line on a terminal, a line for each stage elsewhere.
@@ -206,6 +283,33 @@ mod tests {
         let expect = "Ashlar 0.1.0 -> 0.2.0\n  one\n  two\n  fetches 5M, has 100M already, writes slot b\n  \
                       takes effect with a reboot; `os rollback` goes back to 0.1.0\n";
         assert_eq!(render(&Outcome::Available(plan.clone())), expect);
+        let change = Change { units: vec!["a.service".into(), "b.socket".into()], kernel: true, reboot: None };
+        let live = Plan {
+            notes: String::new(),
+            change: Some(change.clone()),
+            state: vec!["db.service".into()],
+            ..plan.clone()
+        };
+        let expect = "Ashlar 0.1.0 -> 0.2.0\n  fetches 5M, has 100M already, writes slot b\n  changes a.service, b.socket\n  \
+                      has another kernel, which a reboot alone brings\n  takes effect with a reboot, or at once with --live; \
+                      `os rollback` goes back to 0.1.0, and the state of db.service as it is now\n";
+        assert_eq!(render(&Outcome::Available(live.clone())), expect);
+        let change = Change { reboot: Some("its accounts".into()), ..Change::default() };
+        let text = render(&Outcome::Available(Plan { change: Some(change), ..live }));
+        assert!(
+            text.contains("  changes no unit\n  needs a reboot: its accounts\n  takes effect with a reboot; "),
+            "{text}"
+        );
+        let live = Live {
+            version: "0.2.0".into(),
+            from: "0.1.0".into(),
+            units: vec!["a.service".into()],
+            waiting: vec!["ssh.service".into()],
+            kernel: true,
+        };
+        let expect = "Ashlar 0.2.0 runs in place of 0.1.0\n  started anew: a.service\n  when nobody is logged in any more: \
+                      ssh.service\n  with the next boot: its kernel\n";
+        assert_eq!(render(&Outcome::Live(live)), expect);
         let check = Plan { fetch: None, notes: String::new(), ..plan };
         assert_eq!(render(&Outcome::Available(check)), "Ashlar 0.1.0 -> 0.2.0\n");
         assert_eq!(render(&Outcome::Current { version: "1".into(), waits: false }), "Ashlar 1 is the newest\n");

@@ -163,6 +163,7 @@ impl Round {
         let installed = match install::upgrade(&request, None, &mut |_, _, _| {})? {
             Outcome::Switched(plan) => gate("installed", true, format!("{} waits for the next boot", plan.to)),
             Outcome::Current { version, waits } => gate("installed", waits, format!("{version} is there already")),
+            Outcome::Live(live) => gate("installed", true, format!("{} runs already", live.version)),
             Outcome::Available(_) | Outcome::Downloaded(_) => gate("installed", false, "it was not finished"),
         };
         Ok(self.ask(installed))

@@ -26,6 +26,16 @@ pub struct Boot {
     pub disk: PathBuf,
     /// Its EFI system partition.
     pub esp: Option<PathBuf>,
+    /// What the machine was booted with, if it went over to another version since.
+    #[serde(default)]
+    pub booted: Option<Booted>,
+}
+
+/// What the boot loader started.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Booted {
+    /// Version.
+    pub version: String,
 }
 
 /// The image, as far as releases are told apart by it.

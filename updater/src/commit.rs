@@ -21,15 +21,28 @@ pub fn main() -> Result<(), Error> {
     let missing = || Error::Machine(format!("the EFI system partition has no entry of version {}", boot.version));
     let entry = esp.entry(&boot.version)?.ok_or_else(missing)?;
     let good = verdict.starts_with("good");
-    // The boot entry counts; what is remembered of it comes after.
-    esp.rename(&entry, &if good { entry.blessed() } else { entry.bad() })?;
+    // The boot entry counts; what is remembered of it comes after. One that the machine went over to while it ran has not
+    // been booted yet: it keeps its tries, and is judged once more when it has.
+    match (good, &boot.booted) {
+        (true, Some(_)) => {}
+        (true, None) => esp.rename(&entry, &entry.blessed())?,
+        (false, _) => esp.rename(&entry, &entry.bad())?,
+    }
     drop(esp);
     let mut record = Record::open(Path::new(FOLDER))?;
     let version = Version { version: boot.version.clone(), root_hash: boot.root_hash.clone() };
     if !good {
         return record.condemn(version, "", verdict.lines().nth(1).unwrap_or_default());
     }
-    record.state.pending.take_if(|pending| *pending == version);
     record.state.condemned.retain(|condemned| condemned.version != version);
+    if let Some(booted) = &boot.booted {
+        return record.note(
+            What::Committed,
+            &boot.version,
+            &booted.version,
+            "without a reboot; the next boot tries it, too",
+        );
+    }
+    record.state.pending.take_if(|pending| *pending == version);
     record.note(What::Committed, &boot.version, "", "")
 }

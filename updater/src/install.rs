@@ -28,7 +28,7 @@ use crate::settings::Settings;
 use crate::slot::{Slot, Slots};
 use crate::source::{Folder, Http, Registry, Source};
 use crate::tree::{self, Tree};
-use crate::{rollback, trust};
+use crate::{change, live, rollback, trust};
 
 /// The root that the image brought.
 const ANCHOR: &str = "/usr/share/ashlar/update/root.json";
@@ -58,10 +58,11 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
         Until::Plan => return bring(request, source.as_ref(), &offer, &boot, progress),
         Until::Download | Until::Switch => may_begin(&boot, &record, &known, request.retry)?,
     }
-    if record.state.pending.as_ref() == Some(&known) {
-        return Ok(Outcome::Current { version: known.version, waits: true });
-    }
-    let result = bring(request, source.as_ref(), &offer, &boot, progress);
+    let change = if request.live { Some(live::possible(&offer, &boot)?) } else { None };
+    let result = match record.state.pending.as_ref() == Some(&known) {
+        true => Ok(Outcome::Current { version: known.version.clone(), waits: true }),
+        false => bring(request, source.as_ref(), &offer, &boot, progress),
+    };
     match &result {
         Ok(Outcome::Switched(_)) => {
             if compare(&known.version, &boot.version) == Ordering::Less {
@@ -74,7 +75,14 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
         Ok(_) => {}
         Err(error) => record.note(What::Failed, &known.version, &boot.version, &error.line())?,
     }
-    result
+    match change.filter(|_| result.is_ok()) {
+        None => result,
+        Some(change) => {
+            let live = live::go_over(&boot, &known, &change)?;
+            record.note(What::Live, &known.version, &boot.version, "")?;
+            Ok(Outcome::Live(live))
+        }
+    }
 }
 
 /// The folder or archive that was passed, the address that is said, or the machine's own.
@@ -145,6 +153,13 @@ fn may_begin(boot: &Boot, record: &Record, known: &Version, retry: bool) -> Resu
     if let Some(why) = &record.state.hold {
         return Err(Error::Held(format!("upgrades are on hold: {why}; `os hold --off` ends that")));
     }
+    if let Some(booted) = &boot.booted {
+        let (running, booted) = (&boot.version, &booted.version);
+        return Err(Error::Held(format!(
+            "version {running} was gone over to without a reboot, and {booted} is the last one that was booted: reboot \
+             first, so that there is always a way back to one that was"
+        )));
+    }
     if boot::is_on_trial() {
         let running = &boot.version;
         return Err(Error::Held(format!(
@@ -184,6 +199,7 @@ pub fn settle(boot: &Boot, record: &mut Record) -> Result<(), Error> {
 }
 
 fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
+    let running = change::running();
     Plan {
         from: boot.version.clone(),
         to: offer.release.version.clone(),
@@ -192,6 +208,8 @@ fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
         slot: if boot.slot == "a" { "b" } else { "a" }.to_owned(),
         fetch: transfer.map(|(fetch, _)| fetch),
         reuse: transfer.map(|(_, reuse)| reuse),
+        change: running.as_ref().zip(offer.release.contents.as_ref()).map(|(from, to)| change::between(from, to)),
+        state: running.map(|running| running.versioned.into_iter().collect()).unwrap_or_default(),
     }
 }
 
@@ -228,6 +246,7 @@ fn bring(
     if request.until == Until::Plan {
         return Ok(Outcome::Available(plan));
     }
+    live::let_go(&slots.other)?;
     // From here on the other slot holds no version that could be started: its entry has to go first.
     esp.tidy()?;
     leaving.iter().try_for_each(|old| esp.remove(old))?;

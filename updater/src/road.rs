@@ -96,6 +96,7 @@ mod tests {
             notes: String::new(),
             rollout: Vec::new(),
             withdrawn: None,
+            contents: None,
         };
         let (root, tree) = (file.clone(), file.clone());
         let root_hash = RootHash([0; 32]);

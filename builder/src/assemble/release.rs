@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use ashlar_fetch::Digest;
+use ashlar_formats::tuf::Contents;
 use ashlar_formats::verity::Tree;
 use serde::{Deserialize, Serialize};
 
@@ -33,6 +34,9 @@ pub struct Release {
     pub verity_salt: String,
     /// Sizes of the partitions that it was made for.
     pub sizes: Sizes,
+    /// What it is made of, for machines that go from one to another while they run.
+    #[serde(default)]
+    pub contents: Contents,
     /// The three files that a release consists of.
     pub files: BTreeMap<String, Piece>,
 }
@@ -77,6 +81,7 @@ impl Release {
             root_hash: Digest::from(tree.root.0),
             verity_salt: inputs.salt.iter().map(|byte| format!("{byte:02x}")).collect(),
             sizes: inputs.sizes,
+            contents: inputs.contents.clone(),
             files: files.into_iter().map(|(name, piece)| (name.to_owned(), piece)).collect(),
         }
     }

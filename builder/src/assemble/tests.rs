@@ -62,6 +62,7 @@ impl Fixture {
             signer: None,
             salt: [5; 32],
             sizes: Sizes { esp: 260 * MIB, slot: 64 * MIB },
+            contents: &Contents::default(),
             esp_files: &[("ashlar/machine.toml", b"hostname = \"web-1\"\n")],
             output: self.folder.path(),
         })

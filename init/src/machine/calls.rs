@@ -288,6 +288,7 @@ impl Machine {
                 self.reexecute = true;
                 Reply::Done {}
             }
+            Method::GoLive { device, root } => self.go_live(&device, &root)?,
             Method::Watch {} => return Ok(Answer::Later(Waiting::Watch)),
         }))
     }

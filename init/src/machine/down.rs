@@ -12,6 +12,7 @@ use ashlar_sys::{child, filesystem, signal};
 use super::Machine;
 use crate::core::Urgency;
 use crate::log;
+use crate::mount_table::{self, Mount};
 
 /// What a process that no unit owns gets between SIGTERM and SIGKILL.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -161,36 +162,17 @@ fn unmount_all(machine: &mut Machine) {
 
 /// What is mounted and can go, the latest first.
 fn mounted() -> Vec<PathBuf> {
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-    let mut targets = targets_in(&text);
+    let mut targets = targets_of(&mount_table::read().unwrap_or_default());
     targets.reverse();
     targets
 }
 
-fn targets_in(mountinfo: &str) -> Vec<PathBuf> {
-    let targets = mountinfo.lines().filter_map(|line| line.split(' ').nth(4)).map(unescape);
+fn targets_of(mounts: &[Mount]) -> Vec<PathBuf> {
     let kept = |target: &PathBuf| {
         let below = |root: &str| root != "/" && target.starts_with(root) && root != "/run";
         KEPT.iter().any(|root| target == Path::new(root) || below(root))
     };
-    targets.filter(|target| !kept(target)).collect()
-}
-
-/// Spaces and the like stand in mountinfo as three octal digits.
-fn unescape(text: &str) -> PathBuf {
-    let mut parts = text.split('\\');
-    let mut path = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let code = part.get(..3).and_then(|digits| u8::from_str_radix(digits, 8).ok());
-        match code {
-            Some(code) => {
-                path.push(char::from(code));
-                path += &part[3..];
-            }
-            None => path += part,
-        }
-    }
-    PathBuf::from(path)
+    mounts.iter().map(|mount| mount.target.clone()).filter(|target| !kept(target)).collect()
 }
 
 #[cfg(test)]
@@ -199,10 +181,7 @@ mod tests {
 
     #[test]
     fn what_is_unmounted() {
-        let text = "1 0 0:1 / / ro - erofs x ro\n2 1 0:2 / /proc rw - proc x rw\n3 1 8:1 / /var rw - ext4 x rw\n\
-                    4 3 0:5 / /var/a\\040b rw - tmpfs x rw\n5 1 0:6 / /dev/shm rw - tmpfs x rw\n6 1 0:7 / /run rw - tmpfs x rw\n\
-                    7 1 0:8 / /run/ashlar/m rw - tmpfs x rw\n";
         let expect = ["/var", "/var/a b", "/run/ashlar/m"].map(PathBuf::from);
-        assert_eq!(targets_in(text), expect);
+        assert_eq!(targets_of(&mount_table::tests::mounts()), expect);
     }
 }

@@ -124,6 +124,7 @@ impl Machine {
         let waiting = self.connections.waiting_for(Waiting::Reload);
         self.begin_with_files();
         self.tell(message::Event::Reloading(false));
+        self.start_anew();
         for id in waiting {
             self.end_wait(id, &Reply::Done {});
         }

@@ -101,6 +101,11 @@ fn quote(word: &str) -> String {
 }
 
 impl Sessions {
+    /// Whether nobody is logged in.
+    pub(super) fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
     /// How many people came over the network. A console that logs somebody in by itself is nobody's sign of life.
     pub(super) fn remote(&self) -> u32 {
         self.sessions.values().filter(|session| session.remote).count() as u32

@@ -62,6 +62,8 @@ impl Machine {
             default_target: self.default_target(),
             commit: self.trial.word().into(),
             sessions: self.sessions.remote(),
+            booted: self.facts.booted.as_ref().map(|booted| booted.version.clone()).unwrap_or_default(),
+            waiting: self.live.as_ref().map(|live| live.waiting().to_vec()).unwrap_or_default(),
             environment: self.gifts.environment.clone().into_iter().collect(),
         }
     }

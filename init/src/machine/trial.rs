@@ -11,6 +11,7 @@ use ashlar_config::trial::{self, Terms};
 use ashlar_control::message::{JobKind, JobMode, Shutdown};
 
 use super::Machine;
+use super::live::Live;
 use crate::builtin;
 use crate::core::UnitId;
 use crate::core::gate::{Gate, Health, RULES, Rules, Subject, Verdict};
@@ -19,9 +20,9 @@ use crate::core::state::{ActiveState, Outcome, Sub};
 use crate::log;
 
 /// Provision's word, and ours once a trial has ended well.
-const FOUND: &str = "/run/ashlar/trial";
+pub(super) const FOUND: &str = "/run/ashlar/trial";
 /// For the updater: `good`, or `bad` and the reason in the next line.
-const VERDICT: &str = "/run/ashlar/verdict";
+pub(super) const VERDICT: &str = "/run/ashlar/verdict";
 /// Until a verdict that could not be written down is tried once more, in microseconds.
 const AGAIN: u64 = 30_000_000;
 
@@ -97,7 +98,7 @@ impl Machine {
 
     /// Judges, once a turn.
     pub(super) fn mind_trial(&mut self) {
-        if self.going_down.is_some() {
+        if self.going_down.is_some() || self.live.as_ref().is_some_and(Live::is_on_the_way) {
             return;
         }
         let now = self.core.now().monotonic;
@@ -170,8 +171,15 @@ impl Machine {
                 self.trial = Trial::Passed(Some(self.core.now().monotonic + AGAIN));
             }
             // Even where it could not be written down: the boot loader counts.
-            Trial::Failed => self.go_down(Shutdown::Reboot, "the commit gate"),
+            Trial::Failed => self.leave_version(),
             _ => {}
+        }
+    }
+
+    /// The way that it came: without a reboot, or by one.
+    fn leave_version(&mut self) {
+        if !self.go_back() {
+            self.go_down(Shutdown::Reboot, "the commit gate");
         }
     }
 

@@ -189,6 +189,14 @@ pub enum Method {
     },
     /// Execute PID 1 anew, keeping everything: replies [`Reply::Done`] before it does.
     Reexecute {},
+    /// Go over to another version of the image while everything runs, and judge it as after a boot: replies
+    /// [`Reply::Live`] before it does.
+    GoLive {
+        /// Verity device of its root.
+        device: String,
+        /// What it is.
+        root: Root,
+    },
     /// One reply for each change of a unit or a job until the caller hangs up ([`Reply::Event`]).
     Watch {},
 }
@@ -222,6 +230,18 @@ pub enum FileChange {
     },
     /// What booting means.
     SetDefault,
+}
+
+/// A root, and the version that it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Root {
+    /// Version.
+    pub version: String,
+    /// `a` or `b`.
+    pub slot: String,
+    /// In hexadecimal digits.
+    pub root_hash: String,
 }
 
 /// A link that was made or removed.
@@ -330,6 +350,13 @@ pub enum Reply {
     Machine {
         /// The machine.
         machine: Box<Machine>,
+    },
+    /// To `GoLive`.
+    Live {
+        /// Units that are started anew, or for the first time, and that are stopped.
+        units: Vec<String>,
+        /// Units that are started anew when nobody is logged in any more.
+        waiting: Vec<String>,
     },
     /// To `ListUnits`.
     Units {

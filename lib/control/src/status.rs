@@ -38,6 +38,12 @@ pub struct Machine {
     pub commit: String,
     /// Sessions of people who came over the network.
     pub sessions: u32,
+    /// The version that the machine was booted with, if it went over to another one since.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub booted: String,
+    /// Units that run as that version has them, until nobody is logged in any more.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub waiting: Vec<String>,
     /// What was set for commands on the host.
     pub environment: Vec<(String, String)>,
 }

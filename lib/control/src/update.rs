@@ -66,6 +66,8 @@ pub struct Request {
     pub until: Until,
     /// Also a version that was not well here before.
     pub retry: bool,
+    /// Go over to it without a reboot.
+    pub live: bool,
 }
 
 /// How far an upgrade goes.
@@ -104,6 +106,41 @@ pub struct Plan {
     /// Bytes that are on this machine already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<u64>,
+    /// What it changes; `None` where its publisher does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub change: Option<Change>,
+    /// Units whose state `os rollback` would bring back as it is now.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub state: Vec<String>,
+}
+
+/// What a version changes of a running machine.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Change {
+    /// Units that come, change or go.
+    pub units: Vec<String>,
+    /// It has another kernel, which comes with the next boot.
+    pub kernel: bool,
+    /// Why it cannot be taken without a reboot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reboot: Option<String>,
+}
+
+/// A version that was taken without a reboot.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Live {
+    /// Version.
+    pub version: String,
+    /// The one that ran before.
+    pub from: String,
+    /// Units that are started anew, or for the first time.
+    pub units: Vec<String>,
+    /// Units that people came in by: they are started anew when nobody is logged in any more.
+    pub waiting: Vec<String>,
+    /// Its kernel comes with the next boot.
+    pub kernel: bool,
 }
 
 /// How an upgrade ended.
@@ -123,6 +160,8 @@ pub enum Outcome {
     Downloaded(Plan),
     /// The next boot tries it.
     Switched(Plan),
+    /// It runs, and has yet to show that it is well.
+    Live(Live),
 }
 
 /// What an upgrade does.
@@ -233,6 +272,8 @@ pub struct Event {
 pub enum What {
     /// It was written, for the next boot to try.
     Installed,
+    /// It was gone over to without a reboot.
+    Live,
     /// Its services were well: it stays.
     Committed,
     /// They were not, or it did not get as far as that.

@@ -15,7 +15,7 @@ pub use document::{Document, Signature};
 pub use json::canonical;
 pub use key::{Key, KeyId, SigningKey, random_seed};
 pub use metadata::*;
-pub use release::{FILES, Patch, Release, Wave, patch_name, target_name};
+pub use release::{CONTENTS, Contents, FILES, Patch, Release, Wave, patch_name, target_name};
 
 /// Longest files that are read, in bytes, and how many roots in a row.
 pub mod limit {

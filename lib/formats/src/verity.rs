@@ -6,6 +6,7 @@
 //!
 //! Here: the superblock and where things are. `tree` computes and checks whole trees.
 
+pub mod mapping;
 mod tree;
 
 use std::collections::HashMap;

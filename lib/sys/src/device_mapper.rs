@@ -38,7 +38,7 @@ enum Command {
 
 /// One line of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Target<'a> {
+struct Target<'a> {
     /// First sector (of 512 bytes) of the mapped device.
     pub start: u64,
     /// Its length in sectors.
@@ -66,7 +66,7 @@ impl Control {
     }
 
     /// Makes a device without a table; returns its number (`dev_t` as the kernel writes it).
-    pub fn create(&self, name: &str, uuid: &str) -> io::Result<u64> {
+    fn create(&self, name: &str, uuid: &str) -> io::Result<u64> {
         let mut request = Request::new(name)?;
         request.text(UUID, UUID_ROOM, uuid)?;
         let answer = self.call(Command::Create, request)?;
@@ -74,7 +74,7 @@ impl Control {
     }
 
     /// Loads a table of one target, read-only, beside the active one.
-    pub fn load_read_only(&self, name: &str, target: &Target<'_>) -> io::Result<()> {
+    fn load_read_only(&self, name: &str, target: &Target<'_>) -> io::Result<()> {
         let mut request = Request::new(name)?;
         request.set(FLAGS, READ_ONLY);
         request.target(target)?;
@@ -82,10 +82,35 @@ impl Control {
     }
 
     /// Makes the loaded table the active one.
-    pub fn resume_read_only(&self, name: &str) -> io::Result<()> {
+    fn resume_read_only(&self, name: &str) -> io::Result<()> {
         let mut request = Request::new(name)?;
         request.set(FLAGS, READ_ONLY);
         self.call(Command::Suspend, request).map(drop)
+    }
+
+    /// Makes a device over a table of one target, read-only, and starts it; returns its minor number. Of several forms of
+    /// the target's parameters the first one is taken that the kernel knows.
+    pub fn start_read_only(
+        &self,
+        name: &str,
+        uuid: &str,
+        length: u64,
+        kind: &str,
+        forms: &[String],
+    ) -> io::Result<u64> {
+        let number = self.create(name, uuid)?;
+        let mut loaded = Err(io::ErrorKind::InvalidInput.into());
+        for parameters in forms {
+            loaded = self.load_read_only(name, &Target { start: 0, length, kind, parameters });
+            if !matches!(&loaded, Err(error) if error.raw_os_error() == Some(libc::EINVAL)) {
+                break;
+            }
+        }
+        if let Err(error) = loaded.and_then(|()| self.resume_read_only(name)) {
+            let _ = self.remove(name);
+            return Err(error);
+        }
+        Ok(minor(number))
     }
 
     /// Removes a device that nobody has open.
@@ -165,6 +190,11 @@ impl Request {
     }
 }
 
+/// Minor number of a device as device-mapper writes it: 12 bits of it above the 8 of the lower half.
+fn minor(number: u64) -> u64 {
+    number & 0xff | number >> 12 & 0xf_ff00
+}
+
 /// Whether device-mapper is there.
 pub fn is_present() -> bool {
     Path::new(CONTROL).exists()
@@ -190,6 +220,14 @@ mod tests {
         check(336..343, b"verity\0");
         check(352..360, b"1 254:2\0");
         assert_eq!(bytes.len(), 312 + 48);
+    }
+
+    #[test]
+    fn minors() {
+        let check = |number, expect| assert_eq!(minor(number), expect, "{number:x}");
+        check(254 << 8, 0);
+        check(254 << 8 | 3, 3);
+        check(1 << 20 | 254 << 8 | 3, 259);
     }
 
     #[test]

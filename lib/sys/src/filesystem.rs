@@ -22,8 +22,12 @@ pub const MOVE: u64 = libc::MS_MOVE;
 pub const RELATIVE_TIME: u64 = libc::MS_RELATIME;
 /// Times of access are written only when strict.
 pub const STRICT_TIME: u64 = libc::MS_STRICTATIME;
-/// Mounts below are seen in other namespaces, too.
+/// This mount and all below it: what is mounted there is seen in other namespaces, too.
 pub const SHARED: u64 = libc::MS_SHARED | libc::MS_REC;
+/// The same of one mount alone.
+pub const SHARED_ALONE: u64 = libc::MS_SHARED;
+/// One mount is no longer shared; those below it stay as they are.
+pub const PRIVATE_ALONE: u64 = libc::MS_PRIVATE;
 
 /// Mounts a file system, or changes a mount, by mount(2).
 pub fn mount(source: &str, target: &Path, kind: &str, flags: u64, data: &str) -> io::Result<()> {
@@ -77,6 +81,14 @@ pub fn unmount(target: &Path, lazy: bool) -> io::Result<()> {
     let flags = libc::UMOUNT_NOFOLLOW | if lazy { libc::MNT_DETACH } else { 0 };
     // SAFETY: the path is NUL-terminated.
     crate::result(unsafe { libc::umount2(target.as_ptr(), flags) })?;
+    Ok(())
+}
+
+/// Makes the working folder, a mount, the root of this namespace and of everybody in it who had the old one as root. The old
+/// root lies on top of it from then on (pivot_root(2), the form without a place for the old root).
+pub fn pivot_root() -> io::Result<()> {
+    // SAFETY: both strings are NUL-terminated.
+    crate::result(unsafe { libc::syscall(libc::SYS_pivot_root, c".".as_ptr(), c".".as_ptr()) } as i32)?;
     Ok(())
 }
 

@@ -313,6 +313,9 @@ pub struct Service {
     /// OCI bundle directory: `config.json` (process.args is the command) and `rootfs`.
     #[serde(default)]
     pub bundle: String,
+    /// What is in the bundle: a digest. A unit that is the same in two versions of an image, this included, runs alike.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub content: String,
     /// Variables besides the bundle's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub environment: Vec<(String, String)>,

@@ -1,6 +1,8 @@
 //! What our own targets are called, and what is said about a release beside them. It stands in the targets' file itself, so
 //! that a device decides without fetching anything more.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use crate::date::Date;
@@ -40,7 +42,29 @@ pub struct Release {
     /// Why nobody should install it any more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<String>,
+    /// What it is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contents: Option<Contents>,
 }
+
+/// What a release is made of, as far as it matters to a machine that goes from one to another while it runs. Digests are
+/// the first 16 hexadecimal digits of a SHA-256. A root has its own in [`CONTENTS`].
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct Contents {
+    /// Digest of the kernel.
+    pub kernel: String,
+    /// Digest of the accounts and names that a machine starts with.
+    pub accounts: String,
+    /// Digest of each unit: of its settings, and of what its container has in it.
+    pub units: BTreeMap<String, String>,
+    /// Those of them whose state goes back with a version.
+    #[serde(skip_serializing_if = "BTreeSet::is_empty")]
+    pub versioned: BTreeSet<String>,
+}
+
+/// Where a root has its [`Contents`], as JSON.
+pub const CONTENTS: &str = "usr/share/ashlar/contents.json";
 
 /// A part of all machines, from some time on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
