@@ -12,6 +12,7 @@ mod engine;
 mod faults;
 mod first_boot;
 mod image;
+mod live;
 mod network;
 mod powercut;
 mod root;

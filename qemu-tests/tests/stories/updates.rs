@@ -23,7 +23,7 @@ const REPOSITORY: &str = "fleet/ashlar";
 /// The registry's port, as the machine sees it.
 const REGISTRY: u16 = 5000;
 
-const HELD: i32 = 8;
+pub const HELD: i32 = 8;
 const NO_SOURCE: i32 = 9;
 pub const UNTRUSTED: i32 = 10;
 const NOTHING_NEWER: i32 = 7;
