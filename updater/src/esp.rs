@@ -142,8 +142,8 @@ impl Esp {
         Ok(())
     }
 
-    /// Fills a UKI under a name that the boot loader does not see, has the medium keep it, and reads it back: that is what
-    /// is returned. [`Self::switch_to`] comes next.
+    /// Fills a UKI under a name that the boot loader does not see, has the medium keep it, and reads it back.
+    /// [`Self::switch_to`] comes next.
     pub fn write(
         &self,
         fill: Fill<'_>,
@@ -151,7 +151,7 @@ impl Esp {
         entry: &BootEntry,
         root: RootHash,
         progress: &mut dyn FnMut(u64, u64),
-    ) -> Result<Vec<u8>, Error> {
+    ) -> Result<(), Error> {
         if piece.size > LIMIT {
             return Err(Error::Trust(format!("the UKI would have {} bytes", piece.size)));
         }
@@ -166,9 +166,7 @@ impl Esp {
         })?;
         file.sync_all().map_err(at("write", &fresh))?;
         drop(file);
-        let content = read_back(&fresh, piece.size)?;
-        check(&content, piece, &entry.version, root)?;
-        Ok(content)
+        check(&read_back(&fresh, piece.size)?, piece, &entry.version, root)
     }
 
     /// Gives the UKI that was written its name: from here on the boot loader sees it.

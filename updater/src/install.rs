@@ -10,7 +10,7 @@ use ashlar_config::boot_entry::BootEntry;
 use ashlar_config::version::compare;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_fetch::registry::Address;
-use ashlar_fetch::{Digest, Policy, Proxy};
+use ashlar_fetch::{Policy, Proxy};
 use ashlar_formats::date::Date;
 
 use crate::archive::Archive;
@@ -23,7 +23,7 @@ use crate::firmware::Firmware;
 use crate::offer::{Offer, Wish, choose, offers};
 use crate::patch::Patch;
 use crate::record::{FOLDER, Record};
-use crate::road::Road;
+use crate::road::{Fill, Road};
 use crate::settings::Settings;
 use crate::slot::{Slot, Slots};
 use crate::source::{Folder, Http, Registry, Source};
@@ -247,6 +247,11 @@ fn bring(
         return Ok(Outcome::Available(plan));
     }
     live::let_go(&slots.other)?;
+    // What the firmware would refuse costs the version that is in the other slot nothing.
+    let program = match Firmware::read()?.filter(|_| request.until == Until::Switch) {
+        Some(firmware) => Some(uki.content().and_then(|program| firmware.would_start(&program).map(|()| program))?),
+        None => None,
+    };
     // From here on the other slot holds no version that could be started: its entry has to go first.
     esp.tidy()?;
     leaving.iter().try_for_each(|old| esp.remove(old))?;
@@ -257,9 +262,10 @@ fn bring(
         return Ok(Outcome::Downloaded(plan));
     }
     let mut written = |done, total| progress(Stage::Switch, done, total);
-    let program = uki.take(&mut |fill| esp.write(fill, &offer.uki, &entry, offer.root_hash, &mut written))?;
-    if let Some(firmware) = Firmware::read()? {
-        firmware.would_start(&program)?;
+    let write = &mut |fill: Fill<'_>| esp.write(fill, &offer.uki, &entry, offer.root_hash, &mut written);
+    match &program {
+        Some(program) => write(&mut |take| take(program))?,
+        None => uki.take(write)?,
     }
     esp.switch_to(&entry)?;
     Ok(Outcome::Switched(plan))
@@ -270,21 +276,11 @@ fn fetch_tree(road: &Road<'_>, offer: &Offer) -> Result<Tree, Error> {
     if offer.tree.size > tree::LIMIT {
         return Err(Error::Trust(format!("the hash tree would have {} bytes", offer.tree.size)));
     }
-    road.take(&mut |fill| {
-        let mut bytes = Vec::new();
-        fill(&mut |part| {
-            bytes.extend_from_slice(part);
-            Ok(())
-        })?;
-        if Digest::of(&bytes).to_string() != offer.tree.sha256 {
-            return Err(Error::Trust("the hash tree is not the file that was signed".into()));
-        }
-        let tree = Tree::new(bytes, offer.root_hash)?;
-        if tree.superblock.data_bytes() != offer.root.size {
-            return Err(Error::Trust("the hash tree is one of a root of another size".into()));
-        }
-        Ok(tree)
-    })
+    let tree = Tree::new(road.content()?, offer.root_hash)?;
+    if tree.superblock.data_bytes() != offer.root.size {
+        return Err(Error::Trust("the hash tree is one of a root of another size".into()));
+    }
+    Ok(tree)
 }
 
 fn has_room(slot: &Slot, offer: &Offer, tree: &Tree) -> Result<(), Error> {

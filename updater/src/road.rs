@@ -60,6 +60,20 @@ impl<'a> Road<'a> {
         taken(&mut |take| self.source.part(path, *size, 0, *size, &mut self.limited(take)))
     }
 
+    /// The file, in memory.
+    pub fn content(&self) -> Result<Vec<u8>, Error> {
+        let Piece { path, sha256, .. } = self.file;
+        self.take(&mut |fill| {
+            let mut bytes = Vec::new();
+            fill(&mut |part| {
+                bytes.extend_from_slice(part);
+                Ok(())
+            })?;
+            let is_signed = Digest::of(&bytes).to_string() == *sha256;
+            if is_signed { Ok(bytes) } else { Err(Error::Trust(format!("{path} is not the file that was signed"))) }
+        })
+    }
+
     fn limited<'t>(&self, take: Take<'t>) -> impl FnMut(&[u8]) -> Result<(), Error> + 't {
         let mut left = self.file.size;
         move |bytes| {
