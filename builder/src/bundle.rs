@@ -12,12 +12,13 @@ pub mod policy;
 mod seccomp;
 mod table;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use ashlar_config::Error;
 use ashlar_config::nearest::nearest;
 use ashlar_config::unit::{Placement, Rootfs, Unit, UserNamespace, resolve};
+use ashlar_fetch::Digest;
 
 use crate::accounts::Accounts;
 use crate::inspect::UnitRow;
@@ -33,8 +34,9 @@ pub const BUNDLES: &str = "usr/lib/ashlar/bundles";
 pub const UNITS: &str = "usr/lib/ashlar/units";
 /// A private user namespace has as many ids.
 const IDS: u32 = 0x1_0000;
-/// Ranges of ids begin behind those of the host and a few to spare.
-const FIRST_RANGE: u32 = 8;
+/// Ranges of ids, by number: behind those of the host and a few to spare, as far as systemd leaves them to containers
+/// (<https://systemd.io/UIDS-GIDS>).
+const RANGES: std::ops::Range<u32> = 8..0x6fff;
 /// In these the machine's own files are not to be looked for: they come and go while it runs.
 const LIVE: [&str; 9] = ["dev", "proc", "sys", "run", "tmp", "var", "home", "root", "mnt"];
 
@@ -80,10 +82,20 @@ pub enum BundleError {
     },
 }
 
-/// First ids of the private user namespaces, by unit; units come sorted by name.
+/// First ids of the private user namespaces, by unit. A name says which, and those that it would share with another one go
+/// on to the next: so a unit that comes or goes leaves the others as they are.
 pub fn ranges(units: &[UnitSource]) -> BTreeMap<String, u32> {
     let private = units.iter().filter(|unit| unit.written.seal.user_namespace == UserNamespace::Private);
-    private.zip(FIRST_RANGE..).map(|(unit, number)| (unit.name.clone(), number * IDS)).collect()
+    let mut taken = BTreeSet::new();
+    private
+        .map(|unit| {
+            let digest = Digest::of(unit.name.as_bytes()).to_string();
+            let wish = u32::from_str_radix(&digest[..8], 16).unwrap_or_default() % RANGES.len() as u32;
+            let mut numbers = (RANGES.start + wish..RANGES.end).chain(RANGES);
+            let number = numbers.find(|number| taken.insert(*number)).unwrap_or(RANGES.start);
+            (unit.name.clone(), number * IDS)
+        })
+        .collect()
 }
 
 impl Workshop<'_> {

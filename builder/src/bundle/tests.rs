@@ -161,7 +161,13 @@ fn names() {
 
 #[test]
 fn ranges_go_by_name_to_private_units_only() {
-    let units = [source("a", ""), source("b", "user-namespace='host'"), source("c", "")];
-    let ranges = ranges(&units);
-    assert_eq!(ranges, BTreeMap::from([("a".to_owned(), 524_288), ("c".to_owned(), 589_824)]));
+    let all: Vec<UnitSource> = (0..200).map(|number| source(&format!("unit-{number:03}"), "")).collect();
+    let given = ranges(&all);
+    assert_eq!(given.values().collect::<BTreeSet<_>>().len(), all.len(), "two units have one range");
+    assert!(given.values().all(|first| first % IDS == 0 && RANGES.contains(&(first / IDS))), "{given:?}");
+    // One that comes or goes leaves the others as they are.
+    let fewer = ranges(&all[1..]);
+    let moved = fewer.iter().filter(|(name, first)| given.get(*name) != Some(first)).count();
+    assert!(moved <= 1, "{moved} units have another range");
+    assert_eq!(ranges(&[source("b", "user-namespace='host'")]), BTreeMap::new());
 }
