@@ -26,10 +26,20 @@ pub struct Options {
 
 /// Crates whose programs go into an image, and the programs.
 const STATIC: Linked = Linked {
-    packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-runtime", "ashlar-os"],
-    programs: &["boot", "state", "init", "provision", "bus", "ashlar-runtime", "os", "login"],
-    flag: "-Ctarget-feature=+crt-static",
+    packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-os"],
+    programs: &["boot", "state", "init", "provision", "bus", "os", "login"],
+    flag: STATICALLY,
     folder: None,
+    target: Arch::target,
+};
+/// Engines call it several times for each container, and until main glibc asks the processor what it is so often that this
+/// costs a virtual machine more than all that the runtime does then.
+const SMALL: Linked = Linked {
+    packages: &["ashlar-runtime"],
+    programs: &["ashlar-runtime"],
+    flag: STATICALLY,
+    folder: None,
+    target: setup::small_target,
 };
 /// Static glibc looks up no host names: what fetches is linked with the image's.
 const DYNAMIC: Linked = Linked {
@@ -38,7 +48,9 @@ const DYNAMIC: Linked = Linked {
     flag: "-Ctarget-feature=-crt-static",
     // In one folder each would throw away what the other made.
     folder: Some("dynamic"),
+    target: Arch::target,
 };
+const STATICALLY: &str = "-Ctarget-feature=+crt-static";
 
 /// Crates that are linked in the same way.
 struct Linked {
@@ -47,6 +59,7 @@ struct Linked {
     flag: &'static str,
     /// Below Cargo's folder of what it makes.
     folder: Option<&'static str>,
+    target: fn(Arch) -> &'static str,
 }
 
 /// The verb.
@@ -91,7 +104,7 @@ pub fn programs(arch: Arch) -> Result<PathBuf> {
     say(&format!("programs for {}", arch.name()));
     let folder = project::programs(arch);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for linked in [STATIC, DYNAMIC] {
+    for linked in [STATIC, SMALL, DYNAMIC] {
         let made = link(&linked, arch)?;
         for program in linked.programs {
             place(&made.join(program), &folder.join(program))?;
@@ -102,12 +115,12 @@ pub fn programs(arch: Arch) -> Result<PathBuf> {
 
 /// Builds some of them, and returns the folder that Cargo leaves them in.
 fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
+    let target = (linked.target)(arch);
     let mut command = cargo();
-    command.args(["build", "--profile", "image", "--target", arch.target()]);
+    command.args(["build", "--profile", "image", "--target", target]);
     command.args(linked.packages.iter().flat_map(|package| ["--package", package]));
     command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flag)?);
     if arch != Arch::host() {
-        let target = arch.target();
         command.env(format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase()), arch.linker());
         // For the one dependency with code that is not Rust.
         command.env(format!("CC_{}", target.replace('-', "_")), arch.linker());
@@ -121,7 +134,7 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
     }
     command.env("CARGO_TARGET_DIR", &made);
     run(&mut command)?;
-    made.extend([arch.target(), "image"]);
+    made.extend([target, "image"]);
     Ok(made)
 }
 

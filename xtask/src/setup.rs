@@ -168,9 +168,7 @@ fn apt(verb: &str) -> Command {
 
 /// The program by way of sudo, unless we are root already.
 fn as_root(program: &str) -> Command {
-    use std::os::unix::fs::MetadataExt;
-    let root = std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0);
-    if root {
+    if is_root() {
         return Command::new(program);
     }
     let mut command = Command::new("sudo");
@@ -178,9 +176,15 @@ fn as_root(program: &str) -> Command {
     command
 }
 
+/// Whether we are root.
+pub fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
 /// The compiler for an architecture's programs, where it is not the one that Cargo takes by itself.
 pub fn compiler(arch: Arch) -> Option<PathBuf> {
-    (!has_target(None, arch)).then(|| PathBuf::from(DEBIAN_COMPILER))
+    (!has_target(None, arch.target())).then(|| PathBuf::from(DEBIAN_COMPILER))
 }
 
 const DEBIAN_COMPILER: &str = "/usr/bin/rustc";
@@ -188,16 +192,12 @@ const DEBIAN_COMPILER: &str = "/usr/bin/rustc";
 /// The standard library for an architecture: by rustup, or else from Debian's own compiler for other architectures.
 pub fn ensure_target(arch: Arch) -> Result<()> {
     let debian = Some(Path::new(DEBIAN_COMPILER));
-    if has_target(None, arch) || has_target(debian, arch) {
+    if has_target(None, arch.target()) || has_target(debian, arch.target()) {
         return Ok(());
     }
     say(&format!("adding the target {}", arch.target()));
-    if tool::find("rustup").is_some() {
-        let add =
-            Command::new("rustup").current_dir(crate::project::root()).args(["target", "add", arch.target()]).status();
-        if add.is_ok_and(|status| status.success()) && has_target(None, arch) {
-            return Ok(());
-        }
+    if add_target(arch.target()) {
+        return Ok(());
     }
     if tool::find("dpkg").is_none() {
         bail!("this machine's Rust has no {}: install that target's standard library", arch.target());
@@ -205,16 +205,30 @@ pub fn ensure_target(arch: Arch) -> Result<()> {
     run(as_root("dpkg").args(["--add-architecture", arch.debian()]))?;
     run(apt("update").arg("-qq"))?;
     install(&["rustc-web", &format!("libstd-rust-web-dev:{}", arch.debian())])?;
-    match has_target(debian, arch) {
+    match has_target(debian, arch.target()) {
         true => Ok(()),
         false => bail!("{DEBIAN_COMPILER} has no standard library for {}", arch.target()),
     }
 }
 
-/// Whether a compiler (the one on PATH, or the given one) has the architecture's standard library.
-fn has_target(compiler: Option<&Path>, arch: Arch) -> bool {
+/// The target of a program that has to start fast; where this machine's Rust has none, it starts less fast.
+pub fn small_target(arch: Arch) -> &'static str {
+    let target = arch.small_target();
+    match has_target(None, target) || add_target(target) {
+        true => target,
+        false => arch.target(),
+    }
+}
+
+fn add_target(target: &str) -> bool {
+    let add = || Command::new("rustup").current_dir(crate::project::root()).args(["target", "add", target]).status();
+    tool::find("rustup").is_some() && add().is_ok_and(|status| status.success()) && has_target(None, target)
+}
+
+/// Whether a compiler (the one on PATH, or the given one) has a target's standard library.
+fn has_target(compiler: Option<&Path>, target: &str) -> bool {
     let mut command = Command::new(compiler.unwrap_or(Path::new("rustc")));
-    command.current_dir(crate::project::root()).args(["--print", "target-libdir", "--target", arch.target()]);
+    command.current_dir(crate::project::root()).args(["--print", "target-libdir", "--target", target]);
     let Ok(folder) = output(&mut command) else { return false };
     let entries = std::fs::read_dir(folder.trim()).into_iter().flatten().flatten();
     entries.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with("libstd-"))

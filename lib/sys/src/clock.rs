@@ -26,12 +26,11 @@ pub type Local = [u32; 6];
 
 /// What local time shows at a moment, in seconds since the epoch.
 pub fn local(seconds: i64) -> Option<Local> {
-    let time = seconds as libc::time_t;
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
-    // SAFETY: reads a time_t, writes a tm; both are on the stack.
+    // SAFETY: reads a time_t, which has 64 bits here, writes a tm; both are on the stack.
     let parts = unsafe {
         tzset();
-        let made = libc::localtime_r(&raw const time, parts.as_mut_ptr());
+        let made = libc::localtime_r(&raw const seconds, parts.as_mut_ptr());
         if made.is_null() {
             return None;
         }
@@ -42,11 +41,10 @@ pub fn local(seconds: i64) -> Option<Local> {
 
 /// The same in UTC.
 pub fn utc(seconds: i64) -> Option<Local> {
-    let time = seconds as libc::time_t;
     let mut parts = MaybeUninit::<libc::tm>::zeroed();
     // SAFETY: as in `local`.
     let parts = unsafe {
-        let made = libc::gmtime_r(&raw const time, parts.as_mut_ptr());
+        let made = libc::gmtime_r(&raw const seconds, parts.as_mut_ptr());
         if made.is_null() {
             return None;
         }
@@ -113,7 +111,7 @@ impl Changes {
 
     /// A time that never comes, which a change of the clock cancels.
     fn arm(&self) -> io::Result<()> {
-        let never = libc::timespec { tv_sec: libc::time_t::MAX / 2, tv_nsec: 0 };
+        let never = libc::timespec { tv_sec: i64::MAX / 2, tv_nsec: 0 };
         let value = libc::itimerspec { it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 }, it_value: never };
         let flags = libc::TFD_TIMER_ABSTIME | libc::TFD_TIMER_CANCEL_ON_SET;
         // SAFETY: the descriptor is a timer's, the value is on the stack.

@@ -348,7 +348,8 @@ unsafe fn read_part(part: &libc::cmsghdr, message: &mut Message) {
                 message.sender = Some(Credentials { pid: raw.pid as u32, uid: raw.uid, gid: raw.gid });
             }
             (libc::SOL_SOCKET, libc::SCM_RIGHTS) => {
-                let bytes = part.cmsg_len - libc::CMSG_LEN(0) as usize;
+                #[allow(clippy::unnecessary_cast, reason = "musl's is shorter")]
+                let bytes = part.cmsg_len as usize - libc::CMSG_LEN(0) as usize;
                 for index in 0..bytes / size_of::<RawFd>() {
                     // Each descriptor is new in this process, so nobody else owns it.
                     let fd = data.cast::<RawFd>().add(index).read_unaligned();
