@@ -5,6 +5,7 @@ mod boot;
 mod build;
 mod floor;
 mod memory;
+mod runtime;
 mod size;
 mod table;
 mod units;
@@ -23,7 +24,8 @@ use table::Row;
 /// Arguments of `bench`.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// Measure only this group: sizes, build, boot, memory, units or update; nothing is written then
+    /// Measure only this group: sizes, build, boot, memory, units or update; nothing is written then. Or `runtime`: the
+    /// container runtime against crun and runc, which have to be installed, on this machine and as root
     name: Option<String>,
 }
 
@@ -41,10 +43,13 @@ const GROUPS: [(&str, Group); 6] = [
 
 /// The verb.
 pub fn main(options: &Options) -> Result<()> {
+    if options.name.as_deref() == Some("runtime") {
+        return runtime::compare();
+    }
     let wanted = |name: &str| options.name.as_deref().is_none_or(|only| only == name);
     let groups: Vec<_> = GROUPS.into_iter().filter(|(name, _)| wanted(name)).collect();
     if groups.is_empty() {
-        bail!("there is no such group of figures; there are {}", GROUPS.map(|(name, _)| name).join(", "));
+        bail!("there is no such group of figures; there are {}, runtime", GROUPS.map(|(name, _)| name).join(", "));
     }
     setup::everything()?;
     image::build("base", Arch::host(), None)?;
