@@ -2,6 +2,9 @@
 //!
 //! The kernel asks with a type, numbers and the access that is wanted; the program answers 1 or 0. The last rule that
 //! fits holds, so the program goes through them from the end, and what every container may do stands there.
+//!
+//! The kernel follows every branch of a program that is loaded, which takes it longer than all else about a group: rules of
+//! one type stand behind one test of it, and both numbers are one to be compared.
 
 use std::path::Path;
 
@@ -46,8 +49,8 @@ const fn always(kind: u32, major: Option<u32>, minor: Option<u32>, access: u32) 
 
 /// What every container may do (config-linux.md, default devices): make nodes, and use the harmless ones.
 const ALWAYS: [Rule; 10] = [
-    always(CHARACTER, None, None, MAKE),
     always(BLOCK, None, None, MAKE),
+    always(CHARACTER, None, None, MAKE),
     always(CHARACTER, Some(1), Some(3), ALL),
     always(CHARACTER, Some(1), Some(5), ALL),
     always(CHARACTER, Some(1), Some(7), ALL),
@@ -86,10 +89,14 @@ impl Rule {
     }
 }
 
-// Registers: 0 the answer, 1 the question, 2 type, 3 access, 4 major, 5 minor, 6 scratch.
+// Registers: 0 the answer, 1 the question, 2 type, 3 access, 4 major, 5 minor, 6 scratch, 7 both numbers.
 const MOVE: u8 = 0xb4;
 const COPY: u8 = 0xbc;
+const SHIFT_LEFT: u8 = 0x64;
 const SHIFT_RIGHT: u8 = 0x74;
+const OR: u8 = 0x4c;
+/// Of the kernel's own number of a device.
+const MINOR_BITS: u32 = 20;
 
 fn program(rules: &[DeviceRule]) -> Result<Vec<Instruction>, Failure> {
     let rules = rules.iter().map(Rule::of).collect::<Result<Vec<_>, _>>()?;
@@ -101,28 +108,35 @@ fn program(rules: &[DeviceRule]) -> Result<Vec<Instruction>, Failure> {
         Instruction::new(SHIFT_RIGHT, 3, 0, 16),
         Instruction::new(LOAD_WORD, 0x14, 4, 0),
         Instruction::new(LOAD_WORD, 0x15, 8, 0),
+        Instruction::new(COPY, 0x47, 0, 0),
+        Instruction::new(SHIFT_LEFT, 7, 0, MINOR_BITS),
+        Instruction::new(OR, 0x57, 0, 0),
     ];
-    let mut decided = false;
-    for rule in rules.iter().chain(&ALWAYS).rev() {
-        decided = rule.fits_all();
-        program.extend(one(rule));
-        if decided {
-            break;
-        }
+    let from_the_end: Vec<&Rule> = rules.iter().chain(&ALWAYS).rev().collect();
+    let decides = from_the_end.iter().position(|rule| rule.fits_all());
+    let asked = &from_the_end[..decides.map_or(from_the_end.len(), |place| place + 1)];
+    for group in asked.chunk_by(|one, next| one.kind == next.kind) {
+        let answers: Vec<Instruction> = group.iter().flat_map(|rule| one(rule)).collect();
+        let kind = group[0].kind.map(|kind| Instruction::new(JUMP_UNLESS_EQUAL, 2, answers.len() as i16, kind));
+        program.extend(kind.into_iter().chain(answers));
     }
-    if !decided {
+    if decides.is_none() {
         program.extend([Instruction::new(MOVE, 0, 0, 0), Instruction::new(EXIT, 0, 0, 0)]);
     }
     Ok(program)
 }
 
-/// One rule: tests that jump behind it, then the answer.
+/// One rule but for its type: tests that jump behind it, then the answer.
 fn one(rule: &Rule) -> Vec<Instruction> {
-    let mut tests = Vec::new();
-    let values = [(2, rule.kind), (4, rule.major), (5, rule.minor)];
-    tests.extend(
-        values.into_iter().filter_map(|(register, v)| v.map(|v| Instruction::new(JUMP_UNLESS_EQUAL, register, 0, v))),
-    );
+    let test = |register, value| Instruction::new(JUMP_UNLESS_EQUAL, register, 0, value);
+    let mut tests: Vec<Instruction> = match (rule.major, rule.minor) {
+        (Some(major), Some(minor)) if major < 1 << (32 - MINOR_BITS) && minor < 1 << MINOR_BITS => {
+            vec![test(7, major << MINOR_BITS | minor)]
+        }
+        (major, minor) => {
+            [(4, major), (5, minor)].into_iter().filter_map(|(at, value)| Some(test(at, value?))).collect()
+        }
+    };
     if rule.access != ALL {
         // Allowed if all that is wanted is in the rule; forbidden if any of it is.
         let mask = if rule.allow { ALL & !rule.access } else { rule.access };
@@ -161,7 +175,9 @@ mod tests {
                 MOVE => registers[to] = immediate as u32,
                 COPY => registers[to] = registers[from],
                 AND => registers[to] &= immediate as u32,
+                SHIFT_LEFT => registers[to] <<= immediate,
                 SHIFT_RIGHT => registers[to] >>= immediate,
+                OR => registers[to] |= registers[from],
                 JUMP_UNLESS_EQUAL if registers[to] != immediate as u32 => place += offset as usize,
                 JUMP_IF_EQUAL if registers[to] == immediate as u32 => place += offset as usize,
                 EXIT => return registers[0],
@@ -191,6 +207,15 @@ mod tests {
         check(all, BLOCK, READ, (8, 1), true);
         check(all, BLOCK, READ | WRITE, (8, 1), false);
         check(all, BLOCK, READ | WRITE, (9, 1), true);
+        // Numbers that no device has are no others' either.
+        let huge = r#"[{"allow":true},{"allow":false,"type":"c","major":4097,"minor":11}]"#;
+        check(huge, CHARACTER, READ, (1, 11), true);
+        check(huge, CHARACTER, READ, (4097, 11), false);
+        let mixed = r#"[{"allow":false},{"allow":true,"type":"b","major":8},{"allow":true,"type":"c","minor":11}]"#;
+        check(mixed, BLOCK, ALL, (8, 3), true);
+        check(mixed, CHARACTER, ALL, (9, 11), true);
+        check(mixed, BLOCK, READ, (9, 11), false);
+        check(mixed, CHARACTER, READ, (8, 3), false);
     }
 
     #[test]
