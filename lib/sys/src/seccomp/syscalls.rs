@@ -1,5 +1,5 @@
 //! System calls by name. One list for all architectures: some are only on one, and the newest, whose numbers are the
-//! same everywhere, are written out.
+//! same everywhere, are written out, as is one that is not known for every C library.
 
 macro_rules! table {
     ($($name:ident $([$only:literal])? $(= $number:literal)?,)*) => {
@@ -33,8 +33,8 @@ table! {
     SYS_inotify_init["x86_64"], SYS_inotify_init1, SYS_inotify_rm_watch, SYS_io_cancel, SYS_io_destroy,
     SYS_io_getevents, SYS_io_setup, SYS_io_submit, SYS_io_uring_enter, SYS_io_uring_register, SYS_io_uring_setup,
     SYS_ioctl, SYS_ioperm["x86_64"], SYS_iopl["x86_64"], SYS_ioprio_get, SYS_ioprio_set, SYS_kcmp,
-    SYS_kexec_file_load, SYS_kexec_load, SYS_keyctl, SYS_kill, SYS_landlock_add_rule, SYS_landlock_create_ruleset,
-    SYS_landlock_restrict_self, SYS_lchown["x86_64"], SYS_lgetxattr, SYS_link["x86_64"], SYS_linkat, SYS_listen,
+    SYS_kexec_file_load["aarch64"] = 294, SYS_kexec_file_load["x86_64"], SYS_kexec_load, SYS_keyctl, SYS_kill,
+    SYS_landlock_add_rule, SYS_landlock_create_ruleset, SYS_landlock_restrict_self, SYS_lchown["x86_64"], SYS_lgetxattr, SYS_link["x86_64"], SYS_linkat, SYS_listen,
     SYS_listmount = 458, SYS_listxattr, SYS_listxattrat = 465, SYS_llistxattr, SYS_lookup_dcookie, SYS_lremovexattr,
     SYS_lseek, SYS_lsetxattr, SYS_lsm_get_self_attr = 459, SYS_lsm_list_modules = 461, SYS_lsm_set_self_attr = 460,
     SYS_lstat["x86_64"], SYS_madvise, SYS_map_shadow_stack = 453, SYS_mbind, SYS_membarrier, SYS_memfd_create,
