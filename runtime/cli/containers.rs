@@ -73,6 +73,8 @@ pub struct State {
     pub group: Option<String>,
     /// The unit of systemd that has it.
     pub unit: Option<String>,
+    /// It has no hooks for after its start or its end: nobody need read its configuration for them.
+    pub hookless: bool,
 }
 
 /// Where a container is in its life (runtime.md, State); `paused` is ours, and everybody's.
@@ -149,6 +151,7 @@ impl Container {
             created: time::now(),
             owner: std::env::var("USER").unwrap_or_else(|_| credentials::user().to_string()),
             annotations: spec.annotations.clone(),
+            hookless: spec.hooks.poststart.is_empty() && spec.hooks.poststop.is_empty(),
             ..State::default()
         };
         let container = Self { path, folder, locked: true, state };

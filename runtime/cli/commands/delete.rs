@@ -45,10 +45,10 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
             )));
         }
     }
-    match container.bundle() {
-        Ok(bundle) => clear(&container, &bundle)?,
-        // Whoever made it was killed before the copy was there: nothing else was.
-        Err(_) => {
+    match (!container.state.hookless).then(|| container.bundle()) {
+        Some(Ok(bundle)) => clear(&container, &bundle)?,
+        // It is read for its hooks alone. Or whoever made it was killed before the copy was there: nothing else was.
+        None | Some(Err(_)) => {
             placement::clear(&container.state)?;
             container.remove()?;
         }

@@ -19,7 +19,9 @@ fn run(globals: &Globals, said: &Said) -> Result<u8, Failed> {
     let started = ashlar_runtime::start(&container.gate(), id);
     container.close_gate()?;
     started?;
-    poststart(&container, &container.bundle()?)?;
+    if !container.state.hookless {
+        poststart(&container, &container.bundle()?)?;
+    }
     Ok(0)
 }
 
