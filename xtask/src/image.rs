@@ -28,14 +28,15 @@ pub struct Options {
 const STATIC: Linked = Linked {
     packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-runtime", "ashlar-os"],
     programs: &["boot", "state", "init", "provision", "bus", "ashlar-runtime", "os", "login"],
-    flag: "-Ctarget-feature=+crt-static",
+    // Addresses to be shifted at the start take 24 bytes each otherwise.
+    flags: &["-Ctarget-feature=+crt-static", "-Clink-arg=-Wl,-z,pack-relative-relocs"],
     folder: None,
 };
 /// Static glibc looks up no host names: what fetches is linked with the image's.
 const DYNAMIC: Linked = Linked {
     packages: &["ashlar-updater"],
     programs: &["updater"],
-    flag: "-Ctarget-feature=-crt-static",
+    flags: &["-Ctarget-feature=-crt-static"],
     // In one folder each would throw away what the other made.
     folder: Some("dynamic"),
 };
@@ -44,7 +45,7 @@ const DYNAMIC: Linked = Linked {
 struct Linked {
     packages: &'static [&'static str],
     programs: &'static [&'static str],
-    flag: &'static str,
+    flags: &'static [&'static str],
     /// Below Cargo's folder of what it makes.
     folder: Option<&'static str>,
 }
@@ -105,7 +106,7 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--profile", "image", "--target", arch.target()]);
     command.args(linked.packages.iter().flat_map(|package| ["--package", package]));
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flag)?);
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flags)?);
     if arch != Arch::host() {
         let target = arch.target();
         command.env(format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase()), arch.linker());
@@ -126,8 +127,8 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
 }
 
 /// How it is linked, and no path of this machine in what is built: the same sources give the same bytes anywhere.
-fn flags(linking: &str) -> Result<String> {
-    let mut flags = vec![linking.to_owned()];
+fn flags(linking: &[&str]) -> Result<String> {
+    let mut flags: Vec<String> = linking.iter().map(|flag| (*flag).to_owned()).collect();
     flags.push(format!("--remap-path-prefix={}=/ashlar", project::root().display()));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
