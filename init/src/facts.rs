@@ -37,8 +37,8 @@ pub struct Booted {
 impl Facts {
     /// Reads what is there; what is not there stays empty.
     pub fn read() -> Self {
-        let text = fs::read(BOOT).unwrap_or_default();
-        let mut facts: Self = serde_json::from_slice(&text).unwrap_or_default();
+        let text = fs::read_to_string(BOOT).unwrap_or_default();
+        let mut facts: Self = serde_json::from_str(&text).unwrap_or_default();
         if facts.version.is_empty() {
             facts.version = version_in(&fs::read_to_string(OS_RELEASE).unwrap_or_default());
         }
