@@ -59,6 +59,14 @@ pub struct Connections {
 /// A call that was read, or why it could not be.
 pub type Received = Result<Call, String>;
 
+/// A reply as it is sent.
+#[derive(Serialize)]
+struct Answer<'a> {
+    parameters: &'a Reply,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    continues: bool,
+}
+
 impl Connection {
     fn new(fd: OwnedFd, peer: Credentials) -> Self {
         Self {
@@ -110,10 +118,7 @@ impl Connection {
 
     /// Queues a reply; `continues`: more will follow.
     pub fn reply(&mut self, reply: &Reply, continues: bool) {
-        self.send(&match continues {
-            true => json!({ "parameters": reply, "continues": true }),
-            false => json!({ "parameters": reply }),
-        });
+        self.send(&Answer { parameters: reply, continues });
     }
 
     /// Queues the reply of another interface.
@@ -136,10 +141,11 @@ impl Connection {
         self.send(&json!({ "error": error, "parameters": parameters }));
     }
 
-    fn send(&mut self, value: &Value) {
+    fn send(&mut self, message: &impl Serialize) {
         self.descriptors.clear();
-        if self.oneway || serde_json::to_writer(&mut self.output, value).is_err() {
-            return;
+        let start = self.output.len();
+        if self.oneway || serde_json::to_writer(&mut self.output, message).is_err() {
+            return self.output.truncate(start);
         }
         self.output.push(0);
     }

@@ -34,8 +34,8 @@ pub(crate) struct Filter {
 impl Filter {
     /// Compiles the profile for the process `pid` and connects to its listener.
     pub(crate) fn new(json: &str, request: &Request<'_>, pid: u32) -> Result<Self, Failure> {
-        let written: Seccomp =
-            serde_json::from_str(json).map_err(|error| Failure::because(Step::Filter, SUBJECT, error.to_string()))?;
+        let written: Seccomp = serde_json::from_slice(json.as_bytes())
+            .map_err(|error| Failure::because(Step::Filter, SUBJECT, error.to_string()))?;
         let instructions = compile(&written)?;
         let flags = written.flags.iter().try_fold(0, |bits, name| Ok::<u32, Failure>(bits | flag(name)?))?;
         Ok(Self { instructions, flags, listener: listener(&written, request, pid)? })

@@ -129,7 +129,7 @@ impl Caller {
         if interface == VARLINK {
             return self.introspect(name, &call.parameters);
         }
-        let method = Method::deserialize(json!({ "method": name, "parameters": call.parameters }));
+        let method = Method::deserialize(json!({ name: call.parameters }));
         let done = match method {
             Ok(method) if interface == INTERFACE => self.carry_out(method, passed),
             Ok(_) => Err(Error::Request(format!("there is no interface {interface}"))),

@@ -28,7 +28,7 @@ pub struct Options {
 const STATIC: Linked = Linked {
     packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-os"],
     programs: &["boot", "state", "init", "provision", "bus", "os", "login"],
-    flag: STATICALLY,
+    flags: &[STATICALLY, PACKED],
     folder: None,
     target: Arch::target,
 };
@@ -37,7 +37,7 @@ const STATIC: Linked = Linked {
 const SMALL: Linked = Linked {
     packages: &["ashlar-runtime"],
     programs: &["ashlar-runtime"],
-    flag: STATICALLY,
+    flags: &[STATICALLY],
     folder: None,
     target: setup::small_target,
 };
@@ -45,18 +45,20 @@ const SMALL: Linked = Linked {
 const DYNAMIC: Linked = Linked {
     packages: &["ashlar-updater"],
     programs: &["updater"],
-    flag: "-Ctarget-feature=-crt-static",
+    flags: &["-Ctarget-feature=-crt-static"],
     // In one folder each would throw away what the other made.
     folder: Some("dynamic"),
     target: Arch::target,
 };
 const STATICALLY: &str = "-Ctarget-feature=+crt-static";
+/// Addresses to be shifted at the start take 24 bytes each otherwise.
+const PACKED: &str = "-Clink-arg=-Wl,-z,pack-relative-relocs";
 
 /// Crates that are linked in the same way.
 struct Linked {
     packages: &'static [&'static str],
     programs: &'static [&'static str],
-    flag: &'static str,
+    flags: &'static [&'static str],
     /// Below Cargo's folder of what it makes.
     folder: Option<&'static str>,
     target: fn(Arch) -> &'static str,
@@ -119,7 +121,7 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--profile", "image", "--target", target]);
     command.args(linked.packages.iter().flat_map(|package| ["--package", package]));
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flag)?);
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flags)?);
     if arch != Arch::host() {
         command.env(format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase()), arch.linker());
         // For the one dependency with code that is not Rust.
@@ -139,8 +141,8 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
 }
 
 /// How it is linked, and no path of this machine in what is built: the same sources give the same bytes anywhere.
-fn flags(linking: &str) -> Result<String> {
-    let mut flags = vec![linking.to_owned()];
+fn flags(linking: &[&str]) -> Result<String> {
+    let mut flags: Vec<String> = linking.iter().map(|flag| (*flag).to_owned()).collect();
     flags.push(format!("--remap-path-prefix={}=/ashlar", project::root().display()));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));

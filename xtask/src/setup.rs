@@ -214,7 +214,7 @@ pub fn ensure_target(arch: Arch) -> Result<()> {
 /// The target of a program that has to start fast; where this machine's Rust has none, it starts less fast.
 pub fn small_target(arch: Arch) -> &'static str {
     let target = arch.small_target();
-    match has_target(None, target) || add_target(target) {
+    match compiler(arch).is_none() && (has_target(None, target) || add_target(target)) {
         true => target,
         false => arch.target(),
     }

@@ -117,7 +117,7 @@ impl Machine {
             return self.refuse_as(id, "InterfaceNotFound", &json!({ "interface": interface }));
         }
         let parameters = if call.parameters.is_null() { json!({}) } else { call.parameters.clone() };
-        let method = serde_json::from_value::<Method>(json!({ "method": name, "parameters": parameters }));
+        let method = serde_json::from_value::<Method>(json!({ name: parameters }));
         let result = match method {
             Ok(method) => self.carry(id, method),
             Err(error) if error.to_string().starts_with("unknown variant") => {

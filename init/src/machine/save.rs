@@ -107,7 +107,7 @@ impl Inherited {
     fn read(fd: RawFd) -> io::Result<Self> {
         let file = File::from(descriptor::adopt(fd)?);
         let (snapshot, records) = Snapshot::load(file)?;
-        let machine = records.get("m").cloned().map(serde_json::from_value).and_then(Result::ok).unwrap_or_default();
+        let machine = records.get("m").and_then(parse).unwrap_or_default();
         let inherited = Self { snapshot: Some(snapshot), records, machine, lost: false };
         inherited.close_others(fd);
         Ok(inherited)

@@ -364,7 +364,9 @@ fn write_limits(group: &str, resources: &Value) -> Result<(), String> {
     if resources.is_null() {
         return Ok(());
     }
-    let resources: Resources = serde_json::from_value(with_devices(resources)?).map_err(|error| error.to_string())?;
+    // By way of text, as in bundles.
+    let text = with_devices(resources)?.to_string();
+    let resources: Resources = serde_json::from_slice(text.as_bytes()).map_err(|error| error.to_string())?;
     ashlar_runtime::limit(&cgroup::path(group), &resources).map_err(|error| error.to_string())
 }
 

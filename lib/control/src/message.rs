@@ -8,9 +8,8 @@ use ashlar_config::unit;
 
 use crate::status::{Job, Machine, Unit};
 
-/// A call, as PID 1 reads it.
+/// A call, as PID 1 reads it: by serde `{"GetUnit":{"name":"ssh.service"}}`, of which [`Call`] makes what is sent.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "method", content = "parameters")]
 pub enum Method {
     /// The machine on one screen: replies [`Reply::Machine`].
     GetMachine {},

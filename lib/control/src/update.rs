@@ -13,7 +13,6 @@ pub const DEFINITION: &str = include_str!("io.ashlar.Update.varlink");
 
 /// A call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "method", content = "parameters")]
 pub enum Method {
     /// What is remembered: replies [`Reply::State`].
     GetState {},

@@ -9,7 +9,6 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::MetadataExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::namespace::Kind;
 
@@ -100,8 +99,11 @@ fn copy(
 
 fn run(body: impl FnOnce() -> i32) -> ! {
     default_signals();
-    std::panic::set_hook(Box::new(|_| {}));
-    let code = catch_unwind(AssertUnwindSafe(body)).unwrap_or(PANICKED);
+    std::panic::set_hook(Box::new(|_| exit(PANICKED)));
+    exit(body())
+}
+
+fn exit(code: i32) -> ! {
     // SAFETY: ends the process without running what the original registered for its own end.
     unsafe { libc::_exit(code) }
 }

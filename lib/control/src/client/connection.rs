@@ -36,9 +36,9 @@ impl Connection {
         more: bool,
         descriptors: &[BorrowedFd<'_>],
     ) -> Result<(), Error> {
-        let mut call = json!(method);
-        let name = call["method"].as_str().unwrap_or_default();
-        call["method"] = format!("{interface}.{name}").into();
+        let named = json!(method).as_object_mut().and_then(|method| std::mem::take(method).into_iter().next());
+        let (name, parameters) = named.unwrap_or_default();
+        let mut call = json!({ "method": format!("{interface}.{name}"), "parameters": parameters });
         if more {
             call["more"] = true.into();
         }
