@@ -32,8 +32,20 @@ pub struct Settings {
     pub bandwidth: Option<u64>,
     /// Whose leave is needed for a reboot by itself.
     pub lock: Option<Lock>,
+    /// Which machines of the site are asked before the source.
+    pub peers: Option<Near>,
     /// Something of it did not read.
     pub damaged: bool,
+}
+
+/// Machines of the site.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Near {
+    /// By their addresses.
+    pub list: Vec<String>,
+    /// And those that multicast DNS finds.
+    pub discover: bool,
 }
 
 impl Settings {

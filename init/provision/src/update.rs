@@ -15,6 +15,8 @@ use crate::write;
 const SETTINGS: &str = "/run/ashlar/update.json";
 /// What the image's service asks; it is not started without.
 const CHECKS: &str = "/run/ashlar/checks.json";
+/// What the image's service gives to other machines; it is not started without.
+const SHARE: &str = "/run/ashlar/share.json";
 /// Unit files until the next boot, and what pulls them in.
 const UNITS: &str = "/run/systemd/system";
 const DROP_INS: &str = "/run/systemd/system/multi-user.target.d";
@@ -32,6 +34,7 @@ struct Settings<'a> {
     /// Bytes a second.
     bandwidth: Option<u64>,
     lock: Option<Group<'a>>,
+    peers: Option<Near<'a>>,
     /// The updater holds everything back then.
     damaged: bool,
 }
@@ -44,6 +47,21 @@ struct Group<'a> {
     etcd: &'a [String],
     group: &'a str,
     at_most: u32,
+}
+
+/// Machines that are asked before the source.
+#[derive(Serialize)]
+struct Near<'a> {
+    list: &'a [String],
+    discover: bool,
+}
+
+/// What this machine gives to others.
+#[derive(Serialize)]
+struct Share {
+    port: u16,
+    /// Bytes a second.
+    bandwidth: u64,
 }
 
 /// A check of something that listens.
@@ -77,9 +95,17 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
             group: &lock.group,
             at_most: lock.at_most,
         }),
+        peers: update.peers.as_ref().map(|peers| Near { list: &peers.list, discover: peers.discover }),
         damaged: update.is_damaged,
     };
     write::file(SETTINGS, &serde_json::to_vec(&settings)?)?;
+    match update.peers.as_ref().filter(|peers| peers.serve) {
+        None => write::no_file(SHARE)?,
+        Some(peers) => {
+            let share = Share { port: peers.port, bandwidth: peers.bandwidth };
+            write::file(SHARE, &serde_json::to_vec(&share)?)?;
+        }
+    }
     let addresses: Vec<Address<'_>> = update.checks.iter().filter_map(address).collect();
     match addresses.is_empty() {
         true => write::no_file(CHECKS)?,
