@@ -5,6 +5,8 @@
 //! A peer looks like a source that has nothing but targets. So any web server with a published folder can be one.
 //! Metadata is never asked of them: who offers what is between the machine and its source.
 
+mod discover;
+
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -43,7 +45,14 @@ impl Peers {
     /// Those that the configuration names, and those that answer a question on the network.
     pub fn find(near: Option<&Near>) -> Self {
         let Some(near) = near else { return Self::default() };
-        Self::new(near.list.clone())
+        let mut addresses = near.list.clone();
+        if near.discover {
+            match discover::addresses(MOST) {
+                Ok(found) => addresses.extend(found),
+                Err(error) => eprintln!("look for machines of this site: {}", error.line()),
+            }
+        }
+        Self::new(addresses)
     }
 
     /// By their addresses, in an order of this upgrade's own: not all machines of a site begin with the same one.
