@@ -256,14 +256,14 @@ fn bring(
     let mut transfer = Transfer::plan(&tree, &places, &running, (&slot, guess.as_ref()), &mut compared)?;
     drop(guess);
     let patch = || offer.patch("root.erofs", &boot.root_hash).and_then(|offered| Patch::try_open(source, offered));
-    let near = if peers.have(&offer.root) { transfer.fetch_bytes() } else { 0 };
-    if near == 0 {
+    let root_near = if peers.have(&offer.root) { transfer.fetch_bytes() } else { 0 };
+    if root_near == 0 {
         transfer = transfer.with_patch(patch());
     }
     let running_uki = || esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose();
     let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?.near(peers);
-    let fetch = transfer.fetch_bytes() - near + tree_road.fetch_bytes() + uki.fetch_bytes();
-    let near = near + tree_road.near_bytes() + uki.near_bytes();
+    let fetch = transfer.fetch_bytes() - root_near + tree_road.fetch_bytes() + uki.fetch_bytes();
+    let near = root_near + tree_road.near_bytes() + uki.near_bytes();
     drop(tree_road);
     let reuse = Some(transfer.local_bytes());
     let told =
@@ -281,7 +281,7 @@ fn bring(
     // From here on the other slot holds no version that could be started: its entry has to go first.
     esp.tidy()?;
     leaving.iter().try_for_each(|old| esp.remove(old))?;
-    if near > 0 {
+    if root_near > 0 {
         transfer.fetch_near(peers, &offer.root, progress)?;
         // What they had not, or did not come to.
         transfer = if transfer.fetch_bytes() > 0 { transfer.with_patch(patch()) } else { transfer };

@@ -90,6 +90,7 @@ impl Share {
 
     fn attend(&self, stream: &TcpStream, guest: SocketAddr) -> io::Result<()> {
         stream.set_write_timeout(Some(PATIENCE))?;
+        stream.set_nodelay(true)?;
         let Some(_place) = self.guests.let_in(guest.ip()) else { return refuse(stream, 503) };
         let mut input = Vec::new();
         while let Some(head) = next_head(stream, &mut input)? {
@@ -103,26 +104,21 @@ impl Share {
 
     fn answer(&self, stream: &TcpStream, request: &Request) -> io::Result<()> {
         let found = self.shelf.lock().unwrap_or_else(PoisonError::into_inner).find(&request.path, Instant::now());
-        let mut output: &TcpStream = stream;
-        let Some(file) = found else { return write!(output, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n") };
+        let Some(file) = found else { return say(stream, "404 Not Found\r\nContent-Length: 0") };
         let total = file.size();
-        let head = "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream\r\nContent-Length:";
-        let (first, length) = match request.part(total) {
+        let (status, (first, length)) = match request.part(total) {
             Some((first, length)) => {
                 let last = first + length - 1;
-                let line = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes";
-                write!(output, "{line} {first}-{last}/{total}\r\n{head} {length}\r\n\r\n")?;
-                (first, length)
+                (format!("206 Partial Content\r\nContent-Range: bytes {first}-{last}/{total}"), (first, length))
             }
             None if request.range.is_some() => {
-                let line = "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes";
-                return write!(output, "{line} */{total}\r\nContent-Length: 0\r\n\r\n");
+                let status = format!("416 Range Not Satisfiable\r\nContent-Range: bytes */{total}");
+                return say(stream, &format!("{status}\r\nContent-Length: 0"));
             }
-            None => {
-                write!(output, "HTTP/1.1 200 OK\r\n{head} {total}\r\n\r\n")?;
-                (0, total)
-            }
+            None => ("200 OK".to_owned(), (0, total)),
         };
+        let kind = "Accept-Ranges: bytes\r\nContent-Type: application/octet-stream";
+        say(stream, &format!("{status}\r\n{kind}\r\nContent-Length: {length}"))?;
         match request.method {
             Method::Head => Ok(()),
             Method::Get => self.give(stream, &file, first, length),
@@ -178,14 +174,19 @@ fn next_head(mut stream: &TcpStream, input: &mut Vec<u8>) -> io::Result<Option<V
     }
 }
 
-fn refuse(mut stream: &TcpStream, status: u16) -> io::Result<()> {
+fn refuse(stream: &TcpStream, status: u16) -> io::Result<()> {
     let reason = match status {
         405 => "Method Not Allowed\r\nAllow: GET, HEAD",
         431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Bad Request",
     };
-    write!(stream, "HTTP/1.1 {status} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
+    say(stream, &format!("{status} {reason}\r\nConnection: close\r\nContent-Length: 0"))
+}
+
+/// The head of an answer, at once.
+fn say(mut stream: &TcpStream, status: &str) -> io::Result<()> {
+    stream.write_all(format!("HTTP/1.1 {status}\r\n\r\n").as_bytes())
 }
 
 #[cfg(test)]

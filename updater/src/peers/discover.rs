@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
@@ -20,6 +21,11 @@ const POINTER: u16 = 12;
 const PLACE: u16 = 33;
 /// Only multicast DNS, over IPv4 and over IPv6 (org.freedesktop.resolve1(5)).
 const FLAGS: u64 = 1 << 3 | 1 << 4;
+/// Families of addresses (ip(7), ipv6(7)).
+const INET: u16 = 2;
+const INET6: u16 = 10;
+/// The first answer ends a question; what the others answer after it is known to the next question.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Who has not answered by then is as if there were none.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// An answer is no longer.
@@ -40,17 +46,20 @@ struct Address {
 
 /// The addresses of those that answer, and of no more than so many.
 pub fn addresses(most: usize) -> Result<Vec<String>, Error> {
-    Resolver { socket: Path::new(SOCKET), until: Instant::now() + PATIENCE }.addresses(most)
+    Resolver { socket: Path::new(SOCKET), until: Instant::now() + PATIENCE, pause: PAUSE }.addresses(most)
 }
 
 /// The network, by way of systemd-resolved.
 struct Resolver<'a> {
     socket: &'a Path,
     until: Instant,
+    pause: Duration,
 }
 
 impl Resolver<'_> {
     fn addresses(&self, most: usize) -> Result<Vec<String>, Error> {
+        self.records(SERVICE, POINTER)?;
+        thread::sleep(self.pause);
         let instances = self.records(SERVICE, POINTER)?.into_iter().filter_map(|record| record.name);
         // One that cannot be had is no reason to do without the others.
         let found = instances.take(most).filter_map(|name| self.place(&name).unwrap_or_default());
@@ -61,11 +70,15 @@ impl Resolver<'_> {
     fn place(&self, instance: &str) -> Result<Option<SocketAddr>, Error> {
         let places = self.records(instance, PLACE)?.into_iter().next();
         let Some((host, port)) = places.and_then(|record| record.name.zip(record.port)) else { return Ok(None) };
-        let answer = self.call("ResolveHostname", &json!({ "name": host, "flags": FLAGS }))?;
-        let addresses: Vec<Address> = Deserialize::deserialize(&answer["addresses"]).unwrap_or_default();
-        let mut usable: Vec<IpAddr> = addresses.iter().filter_map(usable).collect();
-        usable.sort();
-        Ok(usable.first().map(|address| SocketAddr::new(*address, port)))
+        // One after the other: asked for both, it is content with either, also with one that is good on its link only.
+        for family in [INET, INET6] {
+            let answer = self.call("ResolveHostname", &json!({ "name": host, "family": family, "flags": FLAGS }))?;
+            let addresses: Vec<Address> = Deserialize::deserialize(&answer["addresses"]).unwrap_or_default();
+            if let Some(address) = addresses.iter().find_map(usable) {
+                return Ok(Some(SocketAddr::new(address, port)));
+            }
+        }
+        Ok(None)
     }
 
     fn records(&self, name: &str, kind: u16) -> Result<Vec<Record>, Error> {
@@ -94,8 +107,6 @@ impl Resolver<'_> {
 
 /// One that can be said without a link.
 fn usable(address: &Address) -> Option<IpAddr> {
-    const INET: u16 = 2;
-    const INET6: u16 = 10;
     match address.family {
         INET => Some(Ipv4Addr::from(<[u8; 4]>::try_from(&address.address[..]).ok()?).into()),
         INET6 => {
@@ -110,12 +121,12 @@ fn usable(address: &Address) -> Option<IpAddr> {
 mod tests {
     use super::*;
     use std::os::unix::net::UnixListener;
-    use std::thread;
 
     /// What a resolver says to each name, as systemd-resolved 257 does.
     fn answer(call: &Value) -> Value {
         assert_eq!(call["parameters"]["flags"], FLAGS);
         let name = call["parameters"]["name"].as_str().unwrap();
+        let family = call["parameters"]["family"].as_u64().unwrap_or_default() as u16;
         let key = json!({ "class": 1, "type": call["parameters"]["type"], "name": name });
         let pointer = |host: &str| json!({ "ifindex": 2, "rr": { "key": key, "name": format!("{host}.{SERVICE}") }, "raw": "Dl9h" });
         let place = |host: &str, port: u32| json!({ "rrs": [{ "rr": { "key": key, "priority": 0, "weight": 0, "port": port, "name": host } }] });
@@ -130,12 +141,10 @@ mod tests {
             "b._ashlar-update._tcp.local" => place("b.local", 1024),
             "c._ashlar-update._tcp.local" => place("c.local", 4724),
             "d._ashlar-update._tcp.local" => place("d.local", 70_000),
-            "a.local" => {
-                json!({ "addresses": [link_local, { "ifindex": 2, "family": 2, "address": [192, 0, 2, 7] }] })
-            }
-            "b.local" => {
+            "a.local" if family == INET => json!({ "addresses": [{ "family": 2, "address": [192, 0, 2, 7] }] }),
+            "b.local" if family == INET6 => {
                 let address = [0x20, 1, 0x0d, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1];
-                json!({ "addresses": [{ "family": 10, "address": address }] })
+                json!({ "addresses": [link_local, { "ifindex": 2, "family": 10, "address": address }] })
             }
             "c.local" => json!({ "addresses": [link_local, { "family": 2, "address": [1] }] }),
             _ => Value::Null,
@@ -161,10 +170,11 @@ mod tests {
                 stream.get_mut().write_all(format!("{answer}\0").as_bytes()).unwrap();
             }
         });
-        let ask = |most| Resolver { socket: &socket, until: Instant::now() + PATIENCE }.addresses(most).unwrap();
+        let resolver = || Resolver { socket: &socket, until: Instant::now() + PATIENCE, pause: Duration::ZERO };
+        let ask = |most| resolver().addresses(most).unwrap();
         assert_eq!(ask(10), ["http://192.0.2.7:4724", "http://[2001:db8::1]:1024"]);
         assert_eq!(ask(1), ["http://192.0.2.7:4724"]);
-        let nobody = Resolver { socket: &folder.path().join("none"), until: Instant::now() };
+        let nobody = Resolver { socket: &folder.path().join("none"), ..resolver() };
         assert!(nobody.addresses(1).unwrap_err().line().contains("ask "));
     }
 }

@@ -151,6 +151,20 @@ mod tests {
     }
 
     #[test]
+    fn never_panics() {
+        let head = b"GET /a%5E%41/b HTTP/1.1\r\nRange: bytes=0-18446744073709551615\r\nContent-Length: 0\r\n\r\n";
+        for at in 0..head.len() {
+            for byte in [0, b' ', b'%', b'-', b':', b'\r', b'9', 0xc3, 0xff] {
+                let mut other = head.to_vec();
+                other[at] = byte;
+                for bytes in [&other[..], &other[at..], &other[..at]] {
+                    let _ = Request::parse(bytes).map(|request| [0, 1, u64::MAX].map(|total| request.part(total)));
+                }
+            }
+        }
+    }
+
+    #[test]
     fn parts() {
         let check = |range, expect| {
             let request = Request { method: Method::Get, path: String::new(), range };

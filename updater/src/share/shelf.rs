@@ -67,9 +67,11 @@ fn files(handed: Vec<Handed>) -> HashMap<String, File> {
         let device = Device::of(file, Path::new(&entry.path));
         let content = match entry.what {
             What::Tree => {
-                last = Tree::guess_of(&device)
-                    .and_then(|tree| Tree::new(tree.bytes.clone(), tree.root()).ok())
-                    .map(Arc::new);
+                let checked = |tree: Tree| {
+                    let root = tree.root();
+                    Tree::new(tree.bytes, root).ok()
+                };
+                last = Tree::guess_of(&device).and_then(checked).map(Arc::new);
                 last.clone().map(Content::Tree)
             }
             What::Root => last.clone().map(|tree| Content::Root(device, tree)),
