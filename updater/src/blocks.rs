@@ -1,6 +1,7 @@
 //! The root of a release, block by block: what the slot already holds stays (so that a cut upgrade goes on where it
 //! stopped), what the running root has is copied, and only the rest is fetched: from machines of the site that have it, as
-//! pieces of a patch where those are less, and as blocks otherwise. A road that ends in the middle is left for the next one, which goes on from there.
+//! pieces of a patch where those are less, and as blocks otherwise. A road that ends in the middle is left for the next
+//! one, which goes on from there.
 //!
 //! Digests are what an upgrade costs. So each block gets one, when it is read back from the medium, which has to be done
 //! anyhow. Until then what is on this machine is taken to be what the trees of both slots say; a block that turns out not to

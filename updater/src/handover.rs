@@ -8,9 +8,10 @@
 use std::fs::File;
 use std::io::{self, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::sync::Mutex;
 
 use ashlar_fetch::Digest;
 use rustix::fs::{Mode, OFlags};
@@ -64,8 +65,12 @@ pub struct Entry {
 /// What it is, and the file.
 pub type Handed = (Entry, File);
 
-/// Gives what there is to somebody who has connected.
+/// One at a time: each costs a copy of the UKIs.
+static GIVING: Mutex<()> = Mutex::new(());
+
+/// Gives what there is to somebody who has connected. Whoever comes meanwhile is sent away.
 pub fn give(stream: &UnixStream) -> Result<(), Error> {
+    let Ok(_giving) = GIVING.try_lock() else { return Ok(()) };
     send(stream, &held()?).map_err(at("write", SOCKET))
 }
 
@@ -118,7 +123,7 @@ fn uki(boot: &Boot, offer: &Offer) -> Result<Option<File>, Error> {
         let mut file = File::from(rustix::fs::open(FOLDER, flags, Mode::RUSR)?);
         file.write_all(&content)?;
         // For reading only.
-        File::open(format!("/proc/self/fd/{}", std::os::fd::AsRawFd::as_raw_fd(&file)))
+        File::open(format!("/proc/self/fd/{}", file.as_raw_fd()))
     };
     copy().map(Some).map_err(at("write", FOLDER))
 }
