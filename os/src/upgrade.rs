@@ -311,7 +311,7 @@ mod tests {
         assert_eq!(render(&Outcome::Live(live)), expect);
         let near = Plan { fetch: Some(0), near: Some(5 << 20), notes: String::new(), ..plan.clone() };
         let said = render(&Outcome::Available(near));
-        assert!(said.contains("  fetches 0B and 5M from machines of this site, has 100M already"), "{said}");
+        assert!(said.contains("  fetches 0K and 5M from machines of this site, has 100M already"), "{said}");
         let check = Plan { fetch: None, notes: String::new(), ..plan };
         assert_eq!(render(&Outcome::Available(check)), "Ashlar 0.1.0 -> 0.2.0\n");
         assert_eq!(render(&Outcome::Current { version: "1".into(), waits: false }), "Ashlar 1 is the newest\n");
