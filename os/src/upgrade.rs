@@ -171,7 +171,9 @@ fn told(plan: &Plan) -> String {
 fn cost(plan: &Plan) -> String {
     let Some((fetch, reuse)) = plan.fetch.zip(plan.reuse) else { return String::new() };
     let (fetch, reuse) = (print::size(fetch), print::size(reuse));
-    let mut text = format!("  fetches {fetch}, has {reuse} already, writes slot {}\n", plan.slot);
+    let near = plan.near.map(|near| format!(" and {} from machines of this site", print::size(near)));
+    let near = near.unwrap_or_default();
+    let mut text = format!("  fetches {fetch}{near}, has {reuse} already, writes slot {}\n", plan.slot);
     if let Some(change) = &plan.change {
         text += &changes(change);
     }
@@ -307,6 +309,9 @@ mod tests {
         let expect = "Ashlar 0.2.0 runs in place of 0.1.0\n  started anew: a.service\n  when nobody is logged in any more: \
                       ssh.service\n  with the next boot: its kernel\n";
         assert_eq!(render(&Outcome::Live(live)), expect);
+        let near = Plan { fetch: Some(0), near: Some(5 << 20), notes: String::new(), ..plan.clone() };
+        let said = render(&Outcome::Available(near));
+        assert!(said.contains("  fetches 0K and 5M from machines of this site, has 100M already"), "{said}");
         let check = Plan { fetch: None, notes: String::new(), ..plan };
         assert_eq!(render(&Outcome::Available(check)), "Ashlar 0.1.0 -> 0.2.0\n");
         assert_eq!(render(&Outcome::Current { version: "1".into(), waits: false }), "Ashlar 1 is the newest\n");

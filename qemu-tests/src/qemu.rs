@@ -9,6 +9,7 @@ use anyhow::{Context, Result, anyhow};
 
 use crate::accelerator::Accelerator;
 use crate::arch::Arch;
+use crate::ssh::free_port;
 use crate::tool;
 
 /// A disk of the machine.
@@ -53,6 +54,26 @@ pub enum Network {
         /// Where QEMU listens.
         own_port: u16,
     },
+}
+
+impl Network {
+    /// A cable between two machines: the card at either end.
+    pub fn cable() -> Result<[Self; 2]> {
+        let [one, two] = [free_port()?, free_port()?];
+        let card = |own_port, peer_port| Self::Peer { peer_port, own_port };
+        Ok([card(one, two), card(two, one)])
+    }
+
+    /// The hardware address of the machine's card of that number: two machines at one cable have two.
+    pub fn hardware(&self, index: usize) -> String {
+        match self {
+            Self::User { .. } => format!("52:54:00:00:00:{:02x}", index + 1),
+            Self::Peer { own_port, .. } => {
+                let [high, low] = own_port.to_be_bytes();
+                format!("52:54:00:01:{high:02x}:{low:02x}")
+            }
+        }
+    }
 }
 
 /// Where the serial console goes.
@@ -243,6 +264,6 @@ fn network_arguments(index: usize, network: &Network) -> [String; 4] {
             write!(backend, "socket,id=net{index},udp=127.0.0.1:{peer_port},localaddr=127.0.0.1:{own_port}")
         }
     };
-    let device = format!("virtio-net-pci,netdev=net{index},mac=52:54:00:00:00:{:02x},romfile=", index + 1);
+    let device = format!("virtio-net-pci,netdev=net{index},mac={},romfile=", network.hardware(index));
     ["-netdev".into(), backend, "-device".into(), device]
 }

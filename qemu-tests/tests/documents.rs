@@ -46,5 +46,5 @@ fn examples_are_read_without_a_mistake() {
             count += 1;
         }
     }
-    assert_eq!(count, 6);
+    assert_eq!(count, 7);
 }

@@ -1,6 +1,7 @@
 //! The root of a release, block by block: what the slot already holds stays (so that a cut upgrade goes on where it
-//! stopped), what the running root has is copied, and only the rest is fetched: as pieces of a patch where those are less,
-//! and as blocks otherwise. A road that ends in the middle is left for the next one, which goes on from there.
+//! stopped), what the running root has is copied, and only the rest is fetched: from machines of the site that have it, as
+//! pieces of a patch where those are less, and as blocks otherwise. A road that ends in the middle is left for the next
+//! one, which goes on from there.
 //!
 //! Digests are what an upgrade costs. So each block gets one, when it is read back from the medium, which has to be done
 //! anyhow. Until then what is on this machine is taken to be what the trees of both slots say; a block that turns out not to
@@ -16,6 +17,7 @@ use crate::device::{BLOCK, Buffer, Device, PIECE};
 use crate::error::Error;
 use crate::offer::Piece;
 use crate::patch::Patch;
+use crate::peers::Peers;
 use crate::source::Source;
 use crate::tree::Tree;
 
@@ -56,6 +58,8 @@ pub struct Transfer<'a> {
     from: Vec<From>,
     tried: Vec<Tried>,
     patch: Option<Pieces>,
+    /// Bytes that were written.
+    written: u64,
 }
 
 /// A patch, and which blocks its pieces make.
@@ -119,7 +123,7 @@ impl<'a> Transfer<'a> {
             progress((range.end * BLOCK) as u64, tree.superblock.data_bytes());
         }
         let tried = vec![Tried::Left; from.len()];
-        Ok(Self { tree, running, slot, places, from, tried, patch: None })
+        Ok(Self { tree, running, slot, places, from, tried, patch: None, written: 0 })
     }
 
     /// With a patch from the running root. One that does not fit is left out.
@@ -173,18 +177,26 @@ impl<'a> Transfer<'a> {
         }
     }
 
+    /// Writes what machines of the site have of what is missing. Their bytes cost the source nothing, so that this comes
+    /// before a patch is thought of.
+    pub fn fetch_near(
+        &mut self,
+        peers: &Peers,
+        piece: &Piece,
+        progress: &mut dyn FnMut(Stage, u64, u64),
+    ) -> Result<(), Error> {
+        if self.count(|from| *from == From::Source) == 0 {
+            return Ok(());
+        }
+        let mut fetched = |done, total| progress(Stage::Fetch, done, total);
+        let mut told = self.told(&mut fetched);
+        peers.bring(piece, &mut |peer| self.fetch_parts(peer, piece, &mut told)).map(drop)
+    }
+
     /// Writes what is missing, and has the medium keep it.
     fn run(&mut self, source: &dyn Source, piece: &Piece, progress: Progress<'_>) -> Result<(), Error> {
-        let total = self.count(|from| *from != From::Slot);
-        let mut done = 0;
-        self.copy(&mut |bytes| {
-            done += bytes;
-            progress(done, total);
-        })?;
-        let mut told = |bytes| {
-            done += bytes;
-            progress(done.min(total), total);
-        };
+        let mut told = self.told(progress);
+        self.copy(&mut told)?;
         self.apply(source, &mut told)?;
         match self.fetch_parts(source, piece, &mut told) {
             // One pass over the whole file: what is there already is left alone.
@@ -192,6 +204,16 @@ impl<'a> Transfer<'a> {
             fetched => fetched?,
         }
         self.slot.sync()
+    }
+
+    /// Tells of bytes that are written from here on, beside those that were.
+    fn told<'p>(&self, progress: Progress<'p>) -> impl FnMut(u64) + use<'p> {
+        let mut done = self.written;
+        let total = done + self.count(|from| *from != From::Slot);
+        move |bytes| {
+            done += bytes;
+            progress(done.min(total), total);
+        }
     }
 
     /// Has these blocks come another way than the one that did not bring what the tree says.
@@ -221,6 +243,7 @@ impl<'a> Transfer<'a> {
                 continue;
             }
             self.slot.write(bytes, (run.start * BLOCK) as u64)?;
+            self.written += bytes.len() as u64;
             self.from[run.clone()].fill(From::Slot);
             self.tried[run].fill(Tried::Copied);
             told(bytes.len() as u64);
@@ -311,6 +334,7 @@ impl<'a> Transfer<'a> {
         for run in runs(&missing, |_| From::Source, bytes.len() / BLOCK) {
             let at = (run.start - first) * BLOCK;
             self.slot.write(&bytes[at..at + run.len() * BLOCK], (run.start * BLOCK) as u64)?;
+            self.written += (run.len() * BLOCK) as u64;
             self.from[run.clone()].fill(From::Slot);
             for tried in &mut self.tried[run.clone()] {
                 *tried = if *tried < Tried::Fetched { Tried::Fetched } else { Tried::FetchedAgain };

@@ -75,6 +75,16 @@ impl Device {
         Ok(Self { file: file.map_err(at("open", path))?, path: path.to_owned() })
     }
 
+    /// One that somebody else has opened.
+    pub fn of(file: File, name: &Path) -> Self {
+        Self { file, path: name.to_owned() }
+    }
+
+    /// To hand it over.
+    pub fn into_file(self) -> File {
+        self.file
+    }
+
     /// Fills the buffer. Place and length are whole blocks.
     pub fn read(&self, buffer: &mut [u8], place: u64) -> Result<(), Error> {
         self.file.read_exact_at(buffer, place).map_err(at("read", &self.path))

@@ -22,6 +22,7 @@ use crate::esp::Esp;
 use crate::firmware::Firmware;
 use crate::offer::{Offer, Wish, choose, offers};
 use crate::patch::Patch;
+use crate::peers::Peers;
 use crate::record::{FOLDER, Record};
 use crate::road::{Fill, Road};
 use crate::settings::Settings;
@@ -34,7 +35,7 @@ use crate::{change, live, rollback, trust};
 const ANCHOR: &str = "/usr/share/ashlar/update/root.json";
 const CHANNEL: &str = "stable";
 /// What was verified, below the record.
-const METADATA: &str = "metadata";
+pub const METADATA: &str = "metadata";
 
 /// Told of what is done, and how far it is.
 pub type Progress<'a> = &'a mut dyn FnMut(Stage, u64, u64);
@@ -54,23 +55,29 @@ pub fn upgrade(request: &Request, folder: Option<OwnedFd>, progress: Progress<'_
     };
     let known = Version { version: offer.release.version.clone(), root_hash: offer.release.root_hash.clone() };
     match request.until {
-        Until::Check => return Ok(Outcome::Available(plan(&offer, &boot, None))),
-        Until::Plan => return bring(request, source.as_ref(), &offer, &boot, progress),
+        Until::Check => return Ok(Outcome::Available(plan(&offer, &boot))),
+        Until::Plan => {}
         Until::Download | Until::Switch => may_begin(&boot, &record, &known, request.retry)?,
+    }
+    // What somebody has passed is as near as anything.
+    let near = settings.peers.as_ref().filter(|_| !request.folder);
+    let bring = |progress| bring(request, (source.as_ref(), &Peers::find(near)), &offer, &boot, progress);
+    if request.until == Until::Plan {
+        return bring(progress);
     }
     let change = if request.live { Some(live::possible(&offer, &boot)?) } else { None };
     let result = match record.state.pending.as_ref() == Some(&known) {
         true => Ok(Outcome::Current { version: known.version.clone(), waits: true }),
-        false => bring(request, source.as_ref(), &offer, &boot, progress),
+        false => bring(progress),
     };
     match &result {
-        Ok(Outcome::Switched(_)) => {
+        Ok(Outcome::Switched(plan)) => {
             if compare(&known.version, &boot.version) == Ordering::Less {
                 rollback::leave(&Esp::mount(&boot)?, &mut record, &boot, &known.version)?;
             }
             record.state.condemned.retain(|condemned| condemned.version != known);
             record.state.pending = Some(known.clone());
-            record.note(What::Installed, &known.version, &boot.version, "")?;
+            record.note(What::Installed, &known.version, &boot.version, &from_near(plan))?;
         }
         Ok(_) => {}
         Err(error) => record.note(What::Failed, &known.version, &boot.version, &error.line())?,
@@ -198,7 +205,17 @@ pub fn settle(boot: &Boot, record: &mut Record) -> Result<(), Error> {
     record.condemn(known, &boot.version, &why)
 }
 
-fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
+/// For the history, where machines of the site have given something.
+fn from_near(plan: &Plan) -> String {
+    let (near, fetch) = (plan.near.unwrap_or_default(), plan.fetch.unwrap_or_default());
+    let kilobytes = |bytes: u64| bytes.div_ceil(1000);
+    match near {
+        0 => String::new(),
+        _ => format!("{} of {} kB came from machines of this site", kilobytes(near), kilobytes(near + fetch)),
+    }
+}
+
+fn plan(offer: &Offer, boot: &Boot) -> Plan {
     let running = change::running();
     Plan {
         from: boot.version.clone(),
@@ -206,8 +223,9 @@ fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
         root_hash: offer.release.root_hash.clone(),
         notes: offer.release.notes.clone(),
         slot: if boot.slot == "a" { "b" } else { "a" }.to_owned(),
-        fetch: transfer.map(|(fetch, _)| fetch),
-        reuse: transfer.map(|(_, reuse)| reuse),
+        fetch: None,
+        near: None,
+        reuse: None,
         change: running.as_ref().zip(offer.release.contents.as_ref()).map(|(from, to)| change::between(from, to)),
         state: running.map(|running| running.versioned.into_iter().collect()).unwrap_or_default(),
     }
@@ -215,7 +233,7 @@ fn plan(offer: &Offer, boot: &Boot, transfer: Option<(u64, u64)>) -> Plan {
 
 fn bring(
     request: &Request,
-    source: &dyn Source,
+    (source, peers): (&dyn Source, &Peers),
     offer: &Offer,
     boot: &Boot,
     progress: Progress<'_>,
@@ -223,6 +241,7 @@ fn bring(
     let slots = Slots::find(boot)?;
     let running_tree = Tree::read(&slots.running.tree, boot.root_hash()?)?;
     let tree_road = Road::find(source, offer, ("root.verity", &offer.tree), || Ok(Some(running_tree.bytes.clone())))?;
+    let tree_road = tree_road.near(peers);
     let tree = fetch_tree(&tree_road, offer)?;
     has_room(&slots.other, offer, &tree)?;
     let places = tree.places_in(&running_tree);
@@ -234,15 +253,22 @@ fn bring(
     let (running, slot) = (Device::open(&slots.running.data)?, Device::open_writable(&slots.other.data)?);
     let mut compared = |done, total| progress(Stage::Compare, done, total);
     let guess = Tree::guess(&slots.other.tree);
-    let transfer = Transfer::plan(&tree, &places, &running, (&slot, guess.as_ref()), &mut compared)?;
+    let mut transfer = Transfer::plan(&tree, &places, &running, (&slot, guess.as_ref()), &mut compared)?;
     drop(guess);
-    let patch = offer.patch("root.erofs", &boot.root_hash).and_then(|offered| Patch::try_open(source, offered));
-    let mut transfer = transfer.with_patch(patch);
+    let patch = || offer.patch("root.erofs", &boot.root_hash).and_then(|offered| Patch::try_open(source, offered));
+    let root_near = if peers.have(&offer.root) { transfer.fetch_bytes() } else { 0 };
+    if root_near == 0 {
+        transfer = transfer.with_patch(patch());
+    }
     let running_uki = || esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose();
-    let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?;
-    let fetch = transfer.fetch_bytes() + tree_road.fetch_bytes() + uki.fetch_bytes();
+    let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?.near(peers);
+    let fetch = transfer.fetch_bytes() - root_near + tree_road.fetch_bytes() + uki.fetch_bytes();
+    let near = root_near + tree_road.near_bytes() + uki.near_bytes();
     drop(tree_road);
-    let plan = plan(offer, boot, Some((fetch, transfer.local_bytes())));
+    let reuse = Some(transfer.local_bytes());
+    let told =
+        |near: u64, fetch| Plan { fetch: Some(fetch), near: (near > 0).then_some(near), reuse, ..plan(offer, boot) };
+    let plan = told(near, fetch);
     if request.until == Until::Plan {
         return Ok(Outcome::Available(plan));
     }
@@ -255,6 +281,11 @@ fn bring(
     // From here on the other slot holds no version that could be started: its entry has to go first.
     esp.tidy()?;
     leaving.iter().try_for_each(|old| esp.remove(old))?;
+    if root_near > 0 {
+        transfer.fetch_near(peers, &offer.root, progress)?;
+        // What they had not, or did not come to.
+        transfer = if transfer.fetch_bytes() > 0 { transfer.with_patch(patch()) } else { transfer };
+    }
     transfer.complete(source, &offer.root, &slots.other.data, progress)?;
     write_tree(&slots.other, &tree)?;
     Tree::read(&slots.other.tree, offer.root_hash)?;
@@ -268,7 +299,9 @@ fn bring(
         None => uki.take(write)?,
     }
     esp.switch_to(&entry)?;
-    Ok(Outcome::Switched(plan))
+    // By now it is known who gave what.
+    let given = peers.given().min(near + fetch);
+    Ok(Outcome::Switched(told(given, near + fetch - given)))
 }
 
 /// The whole tree, checked twice: it is the file that was signed, and it has the root hash that was.

@@ -1,6 +1,7 @@
-//! The updater: new versions of this machine, the way back, and the record of both. Four verbs, each a unit of its
+//! The updater: new versions of this machine, the way back, and the record of both. Five verbs, each a unit of its
 //! own: `serve` answers on a socket as long as somebody asks; `automatic` is a round without anybody asking; `commit` writes
-//! PID 1's verdict about a version on trial down; `checks` asks what machine.toml wants to be asked while one is.
+//! PID 1's verdict about a version on trial down; `checks` asks what machine.toml wants to be asked while one is; `share` gives what this machine has of releases to other
+//! machines of its site.
 //!
 //! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
 //! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read
@@ -21,17 +22,20 @@ pub mod device;
 pub mod error;
 pub mod esp;
 pub mod firmware;
+pub mod handover;
 pub mod install;
 pub mod live;
 pub mod lock;
 pub mod offer;
 pub mod patch;
+pub mod peers;
 pub mod policy;
 pub mod record;
 pub mod road;
 pub mod rollback;
 pub mod serve;
 pub mod settings;
+pub mod share;
 pub mod slot;
 pub mod source;
 pub mod tree;

@@ -1,10 +1,14 @@
-//! The ways to a file of a release other than its root: by a patch out of the one that this machine runs, or whole.
+//! The ways to a file of a release other than its root: from a machine of the site, by a patch out of the one that this
+//! machine runs, or whole.
+
+use std::cell::OnceCell;
 
 use ashlar_fetch::Digest;
 
 use crate::error::Error;
-use crate::offer::{Offer, Piece};
+use crate::offer::{Offer, Offered, Piece};
 use crate::patch::Patch;
+use crate::peers::Peers;
 use crate::source::{Source, Take};
 
 /// Gives all bytes of a file, in order and no more than were signed for.
@@ -14,8 +18,12 @@ pub type Fill<'a> = &'a mut dyn FnMut(Take<'_>) -> Result<(), Error>;
 pub struct Road<'a> {
     source: &'a dyn Source,
     file: &'a Piece,
-    /// With what it is a patch of.
-    patch: Option<(Patch, Vec<u8>)>,
+    /// Those that have it, if there are any.
+    peers: Option<&'a Peers>,
+    /// A patch that makes it, and what it is a patch of.
+    offered: Option<(Offered, Vec<u8>)>,
+    /// Its head is fetched when it is asked for: what comes from near needs none.
+    patch: OnceCell<Option<Patch>>,
 }
 
 impl<'a> Road<'a> {
@@ -26,21 +34,53 @@ impl<'a> Road<'a> {
         (name, file): (&str, &'a Piece),
         old: impl FnOnce() -> Result<Option<Vec<u8>>, Error>,
     ) -> Result<Self, Error> {
-        let patch = old()?.and_then(|old| {
+        let offered = old()?.and_then(|old| {
             let offered = offer.patch(name, &Digest::of(&old).to_string())?;
-            Some((Patch::try_open(source, offered)?, old))
+            Some((offered.clone(), old))
         });
-        Ok(Self { source, file, patch })
+        Ok(Self { offered, ..Self::whole(source, file) })
+    }
+
+    /// Without any patch.
+    pub fn whole(source: &'a dyn Source, file: &'a Piece) -> Self {
+        Self { source, file, peers: None, offered: None, patch: OnceCell::new() }
+    }
+
+    /// With those that may have it.
+    pub fn near(self, peers: &'a Peers) -> Self {
+        Self { peers: Some(peers).filter(|peers| peers.have(self.file)), ..self }
+    }
+
+    /// Bytes that machines of the site are to give.
+    pub fn near_bytes(&self) -> u64 {
+        if self.peers.is_some() { self.file.size } else { 0 }
     }
 
     /// Bytes that the source has to give.
     pub fn fetch_bytes(&self) -> u64 {
-        self.patch.as_ref().map_or(self.file.size, |(patch, _)| patch.size())
+        match self.peers {
+            Some(_) => 0,
+            None => self.patch().map_or(self.file.size, |(patch, _)| patch.size()),
+        }
     }
 
-    /// Has the file taken: once more, from its beginning, if a patch does not make what was signed.
+    fn patch(&self) -> Option<(&Patch, &[u8])> {
+        let (offered, old) = self.offered.as_ref()?;
+        let patch = self.patch.get_or_init(|| Patch::try_open(self.source, offered));
+        Some((patch.as_ref()?, old))
+    }
+
+    /// Has the file taken: once more, from its beginning, if what came the one way is not what was signed.
     pub fn take<T>(&self, taken: &mut dyn FnMut(Fill<'_>) -> Result<T, Error>) -> Result<T, Error> {
-        if let Some((patch, old)) = &self.patch {
+        let Piece { path, size, .. } = self.file;
+        let mut whole =
+            |from: &dyn Source| taken(&mut |take| from.part(path, *size, 0, *size, &mut self.limited(take)));
+        if let Some(peers) = self.peers
+            && let Some(done) = peers.bring(self.file, &mut whole)?
+        {
+            return Ok(done);
+        }
+        if let Some((patch, old)) = self.patch() {
             let wanted = vec![true; patch.head.pieces.len()];
             let mut base = |first: u64, buffer: &mut [u8]| {
                 let part = old.get(first as usize..).and_then(|rest| rest.get(..buffer.len()));
@@ -56,7 +96,6 @@ impl<'a> Road<'a> {
                 other => return other,
             }
         }
-        let Piece { path, size, .. } = self.file;
         taken(&mut |take| self.source.part(path, *size, 0, *size, &mut self.limited(take)))
     }
 

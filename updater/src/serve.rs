@@ -1,5 +1,5 @@
-//! `updater serve`: answers on the socket that PID 1 listens on, and is gone again when nobody asks for a while. Who may
-//! open the socket is a matter of its permissions.
+//! `updater serve`: answers on the sockets that PID 1 listens on, and is gone again when nobody asks for a while. Who may
+//! open them is a matter of their permissions: calls come by the one, and by the other only what everybody may have.
 //!
 //! A call that was begun is ended, also when its caller hangs up: half an upgrade helps nobody.
 
@@ -22,9 +22,9 @@ use serde_json::{Value, json};
 use crate::boot::Boot;
 use crate::error::{Error, at};
 use crate::record::{FOLDER, Record};
-use crate::{automatic, boots, install, record, rollback};
+use crate::{automatic, boots, handover, install, record, rollback};
 
-/// The first descriptor that PID 1 passes (sd_listen_fds(3)).
+/// The first descriptor that PID 1 passes (sd_listen_fds(3)): that of calls; the next one is that of [`handover`].
 const FIRST: i32 = 3;
 const LISTENER: &str = "the socket that was passed";
 const VARLINK: &str = "org.varlink.service";
@@ -39,45 +39,70 @@ static CALLERS: AtomicUsize = AtomicUsize::new(0);
 
 /// The verb.
 pub fn main() -> Result<(), Error> {
-    let listener = listener()?;
+    let passed = std::env::var("LISTEN_FDS").is_ok_and(|count| count == "2");
+    if !passed {
+        return Err(Error::Request("no sockets were passed: this is started by PID 1".into()));
+    }
+    let (calls, releases) = (listener(FIRST)?, listener(FIRST + 1)?);
     loop {
-        if is_quiet(&listener)? {
-            if CALLERS.load(Ordering::SeqCst) == 0 {
-                return Ok(());
-            }
-            continue;
+        match next(&calls, &releases)? {
+            None if CALLERS.load(Ordering::SeqCst) == 0 => return Ok(()),
+            None => {}
+            Some(Came::ToCall(stream)) => attend(move || {
+                // Whoever hangs up has heard enough.
+                let _ = Caller { stream, input: Vec::new(), passed: Vec::new() }.serve();
+            }),
+            Some(Came::ForReleases(stream)) => attend(move || {
+                if let Err(error) = handover::give(&stream) {
+                    eprintln!("cannot hand over what there is: {}", error.line());
+                }
+            }),
         }
-        let (stream, _) = listener.accept().map_err(at("accept on", LISTENER))?;
-        CALLERS.fetch_add(1, Ordering::SeqCst);
-        thread::spawn(move || {
-            // Whoever hangs up has heard enough.
-            let _ = Caller { stream, input: Vec::new(), passed: Vec::new() }.serve();
-            CALLERS.fetch_sub(1, Ordering::SeqCst);
-        });
     }
 }
 
-/// The socket that was passed.
-fn listener() -> Result<UnixListener, Error> {
-    let passed = std::env::var("LISTEN_FDS").is_ok_and(|count| count == "1");
-    if !passed {
-        return Err(Error::Request("no socket was passed: this is started by PID 1".into()));
-    }
-    let fd: OwnedFd = ashlar_sys::descriptor::adopt(FIRST).map_err(at("take", LISTENER))?;
+/// A socket that was passed.
+fn listener(number: i32) -> Result<UnixListener, Error> {
+    let fd: OwnedFd = ashlar_sys::descriptor::adopt(number).map_err(at("take", LISTENER))?;
     let listener = UnixListener::from(fd);
-    listener.set_nonblocking(false).map_err(at("take", LISTENER))?;
+    // Somebody may have hung up before he is let in.
+    listener.set_nonblocking(true).map_err(at("take", LISTENER))?;
     Ok(listener)
 }
 
-/// Whether nobody came for a while.
-fn is_quiet(listener: &UnixListener) -> Result<bool, Error> {
-    let mut asked = [PollFd::new(listener, PollFlags::IN)];
+/// Somebody, and what for.
+enum Came {
+    ToCall(UnixStream),
+    ForReleases(UnixStream),
+}
+
+/// Whoever comes next; `None` if nobody came for a while.
+fn next(calls: &UnixListener, releases: &UnixListener) -> Result<Option<Came>, Error> {
     let patience = Timespec { tv_sec: IDLE.as_secs() as i64, tv_nsec: 0 };
-    match poll(&mut asked, Some(&patience)) {
-        Ok(ready) => Ok(ready == 0),
-        Err(rustix::io::Errno::INTR) => Ok(false),
-        Err(error) => Err(at("wait on", LISTENER)(error.into())),
+    loop {
+        let mut asked = [calls, releases].map(|listener| PollFd::new(listener, PollFlags::IN));
+        match poll(&mut asked, Some(&patience)) {
+            Ok(0) => return Ok(None),
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(at("wait on", LISTENER)(error.into())),
+        }
+        for (listener, came) in [(calls, Came::ToCall as fn(UnixStream) -> Came), (releases, Came::ForReleases)] {
+            match listener.accept() {
+                Ok((stream, _)) => return Ok(Some(came(stream))),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(at("accept on", LISTENER)(error)),
+            }
+        }
     }
+}
+
+/// In a thread of its own.
+fn attend(serve: impl FnOnce() + Send + 'static) {
+    CALLERS.fetch_add(1, Ordering::SeqCst);
+    thread::spawn(move || {
+        serve();
+        CALLERS.fetch_sub(1, Ordering::SeqCst);
+    });
 }
 
 /// A connection.

@@ -32,8 +32,20 @@ pub struct Settings {
     pub bandwidth: Option<u64>,
     /// Whose leave is needed for a reboot by itself.
     pub lock: Option<Lock>,
+    /// Which machines of the site are asked before the source.
+    pub peers: Option<Near>,
     /// Something of it did not read.
     pub damaged: bool,
+}
+
+/// Machines of the site.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+pub struct Near {
+    /// By their addresses.
+    pub list: Vec<String>,
+    /// And those that multicast DNS finds.
+    pub discover: bool,
 }
 
 impl Settings {
@@ -82,6 +94,10 @@ mod tests {
         let settings = Settings::parse(br#"{"reboot":"now","lock":{"etcd":["http://a"],"group":"web","at-most":2}}"#);
         assert_eq!((settings.reboots(), settings.waits()), (true, false));
         assert_eq!(settings.lock.map(|lock| (lock.group, lock.at_most)), Some(("web".into(), 2)));
+        let settings = Settings::parse(br#"{"peers":{"list":["http://a"],"discover":true},"lock":null}"#);
+        assert_eq!(settings.peers.map(|near| (near.list.len(), near.discover)), Some((1, true)));
+        let settings = Settings::parse(br#"{"peers":null}"#);
+        assert!(settings.peers.is_none() && !settings.damaged);
         assert!(Settings::parse(b"{").damaged);
         let settings = Settings::parse(br#"{"delay":"soon","windows":["x"]}"#);
         assert_eq!((settings.delay(), settings.windows()), (None, None));

@@ -45,6 +45,11 @@ impl Http {
         Ok(Self { client: Client::new(policy), base: base.trim_end_matches('/').to_owned() })
     }
 
+    /// Whether it has a file.
+    pub fn has(&self, path: &str) -> Result<bool, Error> {
+        self.client.has(&self.url(path)).map_err(|error| told(&error))
+    }
+
     fn url(&self, path: &str) -> String {
         format!("{}/{}", self.base, encoded(path))
     }

@@ -58,15 +58,25 @@ impl Tree {
     pub fn read(path: &Path, root: RootHash) -> Result<Self, Error> {
         let none =
             |what: &dyn std::fmt::Display| Error::Machine(format!("{} has no hash tree: {what}", path.display()));
-        let (_, bytes) = superblock_and_bytes(path)?.map_err(|why| none(&why))?;
+        let (_, bytes) = superblock_and_bytes(&Device::open(path)?)?.map_err(|why| none(&why))?;
         Self::new(bytes, root).map_err(|error| none(&error))
     }
 
     /// What a slot has for a tree, whosever it is. Nothing of it was checked: it is good for guesses only.
     pub fn guess(path: &Path) -> Option<Self> {
-        let (superblock, bytes) = superblock_and_bytes(path).ok()?.ok()?;
+        Self::guess_of(&Device::open(path).ok()?)
+    }
+
+    /// As [`Self::guess`].
+    pub fn guess_of(device: &Device) -> Option<Self> {
+        let (superblock, bytes) = superblock_and_bytes(device).ok()?.ok()?;
         let zero = superblock.digest(&[0; BLOCK]);
         Some(Self { superblock, bytes, zero })
+    }
+
+    /// What its top says: the root hash, if all below it follows from that.
+    pub fn root(&self) -> RootHash {
+        self.superblock.digest(&self.bytes[BLOCK..2 * BLOCK])
     }
 
     /// Blocks of data.
@@ -162,8 +172,7 @@ impl Tree {
 type Looked = (Range<usize>, Vec<usize>);
 
 /// What a partition begins with, if that is a tree at all; an error is the medium's.
-fn superblock_and_bytes(path: &Path) -> Result<Result<(Superblock, Vec<u8>), String>, Error> {
-    let device = Device::open(path)?;
+fn superblock_and_bytes(device: &Device) -> Result<Result<(Superblock, Vec<u8>), String>, Error> {
     let mut first = Buffer::new(BLOCK);
     device.read(&mut first, 0)?;
     let superblock = match Superblock::parse(&first) {

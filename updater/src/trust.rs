@@ -50,6 +50,12 @@ pub fn refresh<'a>(kept: &'a Path, anchor: &[u8], source: &'a dyn Source, now: D
     Ok(Trusted { client, snapshot, consistent_snapshot: root.consistent_snapshot, targets })
 }
 
+/// What was offered when this machine has looked last, whatever time that was. It is good for the names of what is here.
+pub fn kept(folder: &Path) -> Option<Targets> {
+    let bytes = fs::read(folder.join(format!("{}.json", Targets::KIND))).ok()?;
+    (bytes.len() as u64 <= Targets::LIMIT).then(|| Document::parse(&bytes).ok()?.content().ok())?
+}
+
 /// How a search has ended.
 enum Search {
     Found(Target),

@@ -14,7 +14,7 @@
 //! | modules | loaded at once |
 //! | sysctl | /run/ashlar/sysctl.conf, which PID 1 applies |
 //! | the boot entry's name | /run/ashlar/trial: whether this version is on trial |
-//! | update | /run/ashlar/update.json |
+//! | update | /run/ashlar/{update,share,checks}.json, what systemd-resolved announces |
 //! | what was wrong | /run/ashlar/problems, the console, the kernel's log |
 //!
 //! Everything is derived from the image's base files each time, so that a second run leaves nothing of the first.

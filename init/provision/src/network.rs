@@ -11,9 +11,23 @@ const FOLDER: &str = "/run/systemd/network";
 /// Before what an image may bring, in the order of the configuration.
 const OURS: &str = "10-machine-";
 
+/// networkd's unit brings it for links that the configuration does not mention.
+const DEFAULT: &str = "90-default.network";
+/// Beside the file of a network.
+const PEERS: &str = "peers.conf";
+
 /// Writes its files.
 pub fn describe(machine: &Machine, _: &mut Report) -> Result<()> {
-    write::folder(FOLDER, |name| name.starts_with(OURS), &files(machine))
+    let files = files(machine);
+    write::folder(FOLDER, |name| name.starts_with(OURS), &files)?;
+    // A link speaks multicast DNS as far as this and systemd-resolved's own setting say so.
+    let is_wanted = machine.update.peers.as_ref().is_some_and(|peers| peers.discover);
+    let text = || (PEERS.to_owned(), "[Network]\nMulticastDNS=yes\n".to_owned());
+    let beside: Vec<(String, String)> = is_wanted.then(text).into_iter().collect();
+    for name in files.iter().map(|(name, _)| name.as_str()).chain([DEFAULT]) {
+        write::folder(&format!("{FOLDER}/{name}.d"), |name| name == PEERS, &beside)?;
+    }
+    Ok(())
 }
 
 fn files(machine: &Machine) -> Vec<(String, String)> {

@@ -4,7 +4,7 @@
 //! the image that tries them (`updater checks`).
 
 use anyhow::Result;
-use ashlar_config::machine::{Check, CheckKind, Machine, Placed};
+use ashlar_config::machine::{Check, CheckKind, Machine, Peers, Placed};
 use ashlar_config::quantity::{Size, Span};
 use ashlar_config::trial::{self, Terms};
 use serde::Serialize;
@@ -15,6 +15,12 @@ use crate::write;
 const SETTINGS: &str = "/run/ashlar/update.json";
 /// What the image's service asks; it is not started without.
 const CHECKS: &str = "/run/ashlar/checks.json";
+/// What the image's service gives to other machines; it is not started without.
+const SHARE: &str = "/run/ashlar/share.json";
+/// After the image's own, which says no.
+const RESOLVED: &str = "/run/systemd/resolved.conf.d/peers.conf";
+/// See systemd.dnssd(5).
+const SERVICE: &str = "/run/systemd/dnssd/ashlar-update.dnssd";
 /// Unit files until the next boot, and what pulls them in.
 const UNITS: &str = "/run/systemd/system";
 const DROP_INS: &str = "/run/systemd/system/multi-user.target.d";
@@ -32,6 +38,7 @@ struct Settings<'a> {
     /// Bytes a second.
     bandwidth: Option<u64>,
     lock: Option<Group<'a>>,
+    peers: Option<Near<'a>>,
     /// The updater holds everything back then.
     damaged: bool,
 }
@@ -44,6 +51,21 @@ struct Group<'a> {
     etcd: &'a [String],
     group: &'a str,
     at_most: u32,
+}
+
+/// Machines that are asked before the source.
+#[derive(Serialize)]
+struct Near<'a> {
+    list: &'a [String],
+    discover: bool,
+}
+
+/// What this machine gives to others.
+#[derive(Serialize)]
+struct Share {
+    port: u16,
+    /// Bytes a second.
+    bandwidth: u64,
 }
 
 /// A check of something that listens.
@@ -77,9 +99,23 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
             group: &lock.group,
             at_most: lock.at_most,
         }),
+        peers: update.peers.as_ref().map(|peers| Near { list: &peers.list, discover: peers.discover }),
         damaged: update.is_damaged,
     };
     write::file(SETTINGS, &serde_json::to_vec(&settings)?)?;
+    match update.peers.as_ref().filter(|peers| peers.serve) {
+        None => write::no_file(SHARE)?,
+        Some(peers) => {
+            let share = Share { port: peers.port, bandwidth: peers.bandwidth };
+            write::file(SHARE, &serde_json::to_vec(&share)?)?;
+        }
+    }
+    for (path, text) in announced(update.peers.as_ref()) {
+        match text {
+            None => write::no_file(path)?,
+            Some(text) => write::file(path, text.as_bytes())?,
+        }
+    }
     let addresses: Vec<Address<'_>> = update.checks.iter().filter_map(address).collect();
     match addresses.is_empty() {
         true => write::no_file(CHECKS)?,
@@ -101,6 +137,17 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
         well_within: span(&update.well_within),
     };
     write::file(trial::FILE, &serde_json::to_vec(&terms)?)
+}
+
+/// What systemd-resolved is told: whether it speaks multicast DNS, and which service it announces.
+fn announced(peers: Option<&Peers>) -> [(&'static str, Option<String>); 2] {
+    let peers = peers.filter(|peers| peers.discover);
+    let mode = peers.map(|peers| if peers.serve { "yes" } else { "resolve" });
+    let service = |peers: &Peers| format!("[Service]\nName=%H\nType=_ashlar-update._tcp\nPort={}\n", peers.port);
+    [
+        (RESOLVED, mode.map(|mode| format!("[Resolve]\nMulticastDNS={mode}\n"))),
+        (SERVICE, peers.filter(|peers| peers.serve).map(service)),
+    ]
 }
 
 fn address(check: &Check) -> Option<Address<'_>> {
@@ -139,6 +186,21 @@ fn quoted(word: &str) -> String {
 mod tests {
     use super::*;
     use ashlar_config::machine::parse;
+
+    #[test]
+    fn only_who_gives_is_announced() {
+        let check = |keys: &str, mode: Option<&str>, port: Option<&str>| {
+            let (machine, errors) = parse("m.toml", &format!("[update.peers]\n{keys}"));
+            assert_eq!(errors, []);
+            let [(_, resolved), (_, service)] = announced(machine.update.peers.as_ref());
+            assert_eq!(resolved.map(|text| text.contains(mode.unwrap_or("?"))), mode.map(|_| true), "{keys}");
+            assert_eq!(service.map(|text| text.contains(port.unwrap_or("?"))), port.map(|_| true), "{keys}");
+        };
+        check("list = 'http://192.0.2.7:4724'", None, None);
+        check("serve = true", None, None);
+        check("discover = true", Some("MulticastDNS=resolve\n"), None);
+        check("discover = true\nserve = true\nport = 2000", Some("MulticastDNS=yes\n"), Some("Port=2000\n"));
+    }
 
     #[test]
     fn checks_go_where_they_are_tried() {

@@ -17,7 +17,7 @@ use crate::Error;
 
 pub use network::Network;
 use section::{Section, Source};
-pub use update::{Check, CheckKind, Lock, Update};
+pub use update::{Check, CheckKind, Lock, Peers, Update};
 
 /// Longest file that is looked at, in bytes.
 pub const LIMIT: usize = 64 << 10;

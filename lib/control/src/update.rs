@@ -102,6 +102,9 @@ pub struct Plan {
     /// Bytes that have to come from the source; `None` until that was found out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fetch: Option<u64>,
+    /// Bytes that machines of this site give, beside those; `None` where they give nothing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub near: Option<u64>,
     /// Bytes that are on this machine already.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reuse: Option<u64>,

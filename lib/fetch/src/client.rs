@@ -17,7 +17,6 @@ use crate::registry::{Login, MANIFEST};
 
 /// Connections that are kept open to one server; as many threads as that are worth using.
 const KEPT_CONNECTIONS: usize = 8;
-const REDIRECTS: u32 = 5;
 const UNAUTHORIZED: u16 = 401;
 /// Bytes that are read at a time.
 const CHUNK: usize = 64 * 1024;
@@ -39,6 +38,8 @@ pub struct Policy {
     pub back_off: Duration,
     /// Most bytes a second of a transfer.
     pub most_speed: Option<u64>,
+    /// To how many other addresses one may send us on.
+    pub redirects: u32,
     /// What stands between; without one, what the environment says (`HTTPS_PROXY`, `HTTP_PROXY`, `NO_PROXY`).
     pub proxy: Option<Proxy>,
 }
@@ -66,6 +67,7 @@ impl Default for Policy {
             tries: 5,
             back_off: Duration::from_millis(500),
             most_speed: None,
+            redirects: 5,
             proxy: None,
         }
     }
@@ -101,7 +103,7 @@ impl Client {
             .http_status_as_error(false)
             .accept_encoding("identity")
             .user_agent(concat!("ashlar/", env!("CARGO_PKG_VERSION")))
-            .max_redirects(REDIRECTS)
+            .max_redirects(policy.redirects)
             .max_idle_connections(KEPT_CONNECTIONS)
             .max_idle_connections_per_host(KEPT_CONNECTIONS)
             .timeout_connect(Some(policy.connect))
@@ -161,7 +163,10 @@ impl Client {
     }
 
     /// Whether there is something at an address.
-    pub(crate) fn has(&self, url: &str) -> Result<bool, Error> {
+    ///
+    /// # Errors
+    /// The server says neither, once the policy's tries are over.
+    pub fn has(&self, url: &str) -> Result<bool, Error> {
         self.until_done(url, || {
             let response = self.let_in(url, &|header| authorized(self.agent.head(url), header).call())?;
             match response.status().as_u16() {

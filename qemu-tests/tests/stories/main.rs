@@ -19,6 +19,7 @@ mod root;
 mod runtime;
 mod secure_boot;
 mod services;
+mod site;
 mod small;
 mod systemd;
 mod unit_files;

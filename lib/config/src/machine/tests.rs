@@ -48,6 +48,11 @@ fn everything() {
         etcd = ["http://192.0.2.9:2379", "http://192.0.2.10:2379"]
         group = "web"
         at-most = 2
+        [update.peers]
+        list = ["http://192.0.2.7:4724"]
+        discover = true
+        serve = true
+        bandwidth = "5M"
         [[update.checks]]
         name = "web"
         http = "http://127.0.0.1:8080/healthz"
@@ -94,6 +99,8 @@ fn everything() {
         at_most: 2,
     };
     assert_eq!(update.lock, Some(lock));
+    let list = vec!["http://192.0.2.7:4724".to_owned()];
+    assert_eq!(update.peers, Some(Peers { list, discover: true, serve: true, port: 4724, bandwidth: 5 << 20 }));
     let checks: Vec<_> = update.checks.into_iter().map(|check| (check.name.value, check.kind)).collect();
     let expect = [
         ("web", CheckKind::Http("http://127.0.0.1:8080/healthz".into())),
@@ -233,6 +240,12 @@ fn a_policy_that_does_not_read_is_known_as_damaged() {
         "[update.lock]\netcd = \"http://a\"\nfleetlock = \"http://a\"",
         "[update.lock]\nfleetlock = \"http://a\"\nat-most = 2",
         "[update.lock]\netcd = \"a\"",
+        "[update.peers]\nlist = \"192.0.2.7\"",
+        "[update.peers]\ndiscover = \"mdns\"",
+        "[update.peers]\nserve = true\nport = 80",
+        "[update.peers]\nserve = true\nbandwidth = \"9\"",
+        "[update.peers]\nbandwidth = \"9M\"",
+        "[update.peers]\nserves = true",
         "[[update.checks]]\nname = \"a\"",
         "[[update.checks]]\nname = \"a\"\nunit = \"a.service\"\ntcp = \"a:1\"",
         "[[update.checks]]\nname = \"a b\"\ntcp = \"a:1\"",

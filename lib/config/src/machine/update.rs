@@ -9,6 +9,9 @@ use crate::window::Window;
 const UNITS: [&str; 6] = ["service", "socket", "timer", "mount", "path", "target"];
 /// In seconds.
 const LONGEST: u64 = 86_400;
+/// Where a machine gives to others unless it says another port, and how many bytes a second.
+const PORT: u16 = 4724;
+const GIVEN: u64 = 10 << 20;
 
 /// What is said.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Update {
     pub bandwidth: Option<Placed<String>>,
     /// Whose leave is needed for a reboot by itself.
     pub lock: Option<Lock>,
+    /// What machines of one site give each other.
+    pub peers: Option<Peers>,
     /// What has to hold besides the image's own units before a new version stays.
     pub checks: Vec<Check>,
     /// For how long all of it has to be well.
@@ -52,6 +57,21 @@ pub struct Lock {
     pub group: String,
     /// `at-most = 2`: so many of them at once, with etcd.
     pub at_most: u32,
+}
+
+/// What machines of one site give each other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Peers {
+    /// `list = ["http://192.0.2.7:4724"]`: those that are asked before the source.
+    pub list: Vec<String>,
+    /// `discover = true`: likewise those that are found by multicast DNS.
+    pub discover: bool,
+    /// `serve = true`: this one gives what it has.
+    pub serve: bool,
+    /// `port = 4724`: there.
+    pub port: u16,
+    /// `bandwidth = "10M"`: so many bytes a second at most, to all of them together.
+    pub bandwidth: u64,
 }
 
 /// Something that has to hold.
@@ -82,13 +102,14 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
     let mut update = Update {
         source: section.text(source, "source").filter(|text| source.holds(text, address::publisher)),
         channel: section.text(source, "channel").filter(|text| source.holds(text, name::channel)),
-        automatic: section.switch(source, "automatic").filter(|text| source.holds(text, switch)),
+        automatic: switch(&mut section, source, "automatic"),
         delay: section.text(source, "delay").filter(|text| source.holds(text, |text| Span::parse(text).map(drop))),
         windows: section.checked(source, "windows", |text| Window::parse(text).map(drop)),
         reboot: section.text(source, "reboot").filter(|text| source.holds(text, reboot)),
         proxy: section.text(source, "proxy").filter(|text| source.holds(text, address::web)),
         bandwidth: section.text(source, "bandwidth").filter(|text| source.holds(text, bandwidth)),
         lock: None,
+        peers: None,
         checks: Vec::new(),
         well_for: section.text(source, "well-for").filter(|text| source.holds(text, span)),
         well_within: section.text(source, "well-within").filter(|text| source.holds(text, span)),
@@ -96,6 +117,9 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
     };
     if let Some(entry) = section.section(source, "lock") {
         update.lock = lock(entry, source);
+    }
+    if let Some(entry) = section.section(source, "peers") {
+        update.peers = peers(entry, source);
     }
     for entry in section.sections(source, "checks") {
         if let Some(check) = check(entry, source) {
@@ -128,6 +152,27 @@ fn lock(mut entry: Section<'_>, source: &mut Source<'_>) -> Option<Lock> {
         etcd: etcd.into_iter().map(|text| text.value).collect(),
         group: group.map_or_else(|| "default".to_owned(), |text| text.value),
         at_most: at_most.unwrap_or(1),
+    })
+}
+
+fn peers(mut entry: Section<'_>, source: &mut Source<'_>) -> Option<Peers> {
+    let before = source.mistakes();
+    let list = entry.checked(source, "list", address::web);
+    let mut is_on = |key| switch(&mut entry, source, key).is_some_and(|text| text.value == "yes");
+    let (discover, serve) = (is_on("discover"), is_on("serve"));
+    // Lower ones need a privilege.
+    let port = entry.number(source, "port", 1024..=65_535);
+    let given = entry.text(source, "bandwidth").filter(|text| source.holds(text, bandwidth));
+    if (port.is_some() || given.is_some()) && !serve && source.mistakes() == before {
+        entry.complain(source, "says `port` or `bandwidth`, which are of what it gives: say `serve = true`, too");
+    }
+    entry.finish(source);
+    (source.mistakes() == before).then(|| Peers {
+        list: list.into_iter().map(|text| text.value).collect(),
+        discover,
+        serve,
+        port: port.and_then(|port| port.try_into().ok()).unwrap_or(PORT),
+        bandwidth: given.and_then(|text| Size::parse(&text.value).ok()).map_or(GIVEN, |size| size.0),
     })
 }
 
@@ -180,8 +225,13 @@ fn bandwidth(text: &str) -> Result<(), String> {
     if slow { Err(format!("`{text}` is less than 1K a second")) } else { Ok(()) }
 }
 
-fn switch(text: &str) -> Result<(), String> {
-    if matches!(text, "yes" | "no") { Ok(()) } else { Err(format!("`automatic` is true or false, not `{text}`")) }
+/// `yes` or `no`.
+fn switch(section: &mut Section<'_>, source: &mut Source<'_>, key: &'static str) -> Option<Placed<String>> {
+    let known = |text: &str| match text {
+        "yes" | "no" => Ok(()),
+        _ => Err(format!("`{key}` is true or false, not `{text}`")),
+    };
+    section.switch(source, key).filter(|text| source.holds(text, known))
 }
 
 fn reboot(text: &str) -> Result<(), String> {
@@ -202,6 +252,7 @@ impl Update {
             proxy: other.proxy.or(self.proxy),
             bandwidth: other.bandwidth.or(self.bandwidth),
             lock: other.lock.or(self.lock),
+            peers: other.peers.or(self.peers),
             checks: if other.checks.is_empty() { self.checks } else { other.checks },
             well_for: other.well_for.or(self.well_for),
             well_within: other.well_within.or(self.well_within),
