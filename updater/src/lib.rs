@@ -1,7 +1,7 @@
-//! The updater: new versions of this machine, the way back, and the record of both. Five verbs, each a unit of its
-//! own: `serve` answers on a socket as long as somebody asks; `automatic` is a round without anybody asking; `commit` writes
-//! PID 1's verdict about a version on trial down; `checks` asks what machine.toml wants to be asked while one is; `share` gives what this machine has of releases to other
-//! machines of its site.
+//! The updater: new versions of this machine, the way back, and the record of both. Five verbs, each a unit of its own:
+//! `serve` answers on a socket as long as somebody asks; `automatic` is a round without anybody asking; `commit` writes PID
+//! 1's verdict about a version on trial down; `checks` asks what machine.toml wants to be asked while one is; `share` gives
+//! what this machine has of releases to other machines of its site.
 //!
 //! The way of an upgrade: `trust` (what the publisher signed) → `offer` (which release) → `tree` (the hash tree, the index
 //! of everything that follows) → `blocks` (what is here already, what a `patch` makes, what is fetched) → the slot, read
