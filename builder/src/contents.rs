@@ -5,12 +5,13 @@
 
 use std::collections::HashMap;
 
+use anyhow::Context as _;
 use ashlar_config::unit::Body;
 use ashlar_fetch::Digest;
 use ashlar_formats::tuf::Contents;
+use serde::Serialize;
 
 use crate::bundle::Bundle;
-use crate::root;
 use crate::system::{BASE_FILES, OS_RELEASE};
 use crate::tree::Tree;
 
@@ -39,10 +40,18 @@ pub fn tell(bundles: &mut [Bundle], machine: &Tree, kernel: &[u8]) -> anyhow::Re
                     contents.versioned.insert(unit.name.clone());
                 }
             }
-            contents.units.insert(unit.name.clone(), short(Digest::of(root::json(unit)?.as_bytes())));
+            contents.units.insert(unit.name.clone(), short(Digest::of(json(unit)?.as_bytes())));
         }
     }
     Ok(contents)
+}
+
+/// As it stands in a file of the root.
+///
+/// # Errors
+/// It cannot be written as JSON.
+pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
+    Ok(serde_json::to_string_pretty(value).context("write JSON")? + "\n")
 }
 
 fn short(digest: Digest) -> String {

@@ -10,11 +10,10 @@ use anyhow::Context as _;
 use ashlar_config::unit::Rootfs;
 use ashlar_formats::tuf::{CONTENTS, Contents};
 use ashlar_formats::uuid::Uuid;
-use serde::Serialize;
 
 use crate::accounts::Accounts;
 use crate::bundle::{self, BUNDLES, Bundle, UNITS, Workshop, policy};
-use crate::contents;
+use crate::contents::{self, json};
 use crate::debian::{Arch, Lock};
 use crate::inspect::{PackageRow, Units};
 use crate::kernel::Kernel;
@@ -236,11 +235,6 @@ fn lay_in(bundles: Vec<Bundle>, machine: &mut Tree, shared: &mut Shared) -> anyh
         }
     }
     Ok(())
-}
-
-/// As it stands in a file of the root.
-pub fn json(value: &impl Serialize) -> anyhow::Result<String> {
-    Ok(serde_json::to_string_pretty(value).context("write JSON")? + "\n")
 }
 
 fn row(parts: &Parts<'_>, name: &str) -> Option<PackageRow> {

@@ -60,10 +60,11 @@ pub fn switch() -> io::Result<()> {
         env::set_current_dir("/")?;
         return Err(error);
     }
-    // The old root lies on top.
-    fsys::unmount(Path::new("."), true)?;
-    env::set_current_dir("/")?;
-    fsys::mount("", Path::new("/"), "", fsys::SHARED_ALONE, "")
+    // It is the root now, whatever follows. The old one lies on top.
+    let _ = fsys::unmount(Path::new("."), true);
+    let _ = env::set_current_dir("/");
+    let _ = fsys::mount("", Path::new("/"), "", fsys::SHARED_ALONE, "");
+    Ok(())
 }
 
 fn movable(mounts: &[Mount]) -> Vec<&Mount> {

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::Machine;
+use super::calls::Answer;
 use super::session::CONSOLE;
 use super::trial::{self, Trial};
 use crate::facts::{self, Booted, Facts};
@@ -72,8 +73,7 @@ impl Live {
         fs::write(FILE, serde_json::to_vec(self)?)
     }
 
-    /// Whether units have yet to be started anew: there is nothing to judge before.
-    pub fn is_on_the_way(&self) -> bool {
+    fn is_on_the_way(&self) -> bool {
         self.stage != Stage::There
     }
 
@@ -127,6 +127,11 @@ impl Machine {
         }
     }
 
+    /// Whether units have yet to be started anew: there is nothing to judge before.
+    pub(super) fn is_going_over(&self) -> bool {
+        self.live.as_ref().is_some_and(Live::is_on_the_way)
+    }
+
     /// Makes the mounted root the root. From here on the next instance of PID 1 is that root's.
     fn switch_to(&mut self, live: &Live, facts: &str, trial: &str) -> io::Result<()> {
         // What the other version does not know is stopped as this one knows it.
@@ -168,15 +173,15 @@ impl Machine {
 
     /// An earlier instance has switched roots: all units are read again.
     pub(super) fn go_on_live(&mut self) {
-        if !self.live.as_ref().is_some_and(Live::is_on_the_way) {
+        if !self.is_going_over() {
             return;
         }
         let read = self.reload();
         self.carry_out();
         match read {
             // The generators come first.
-            Ok(super::calls::Answer::Later(_)) => {}
-            Ok(super::calls::Answer::Now(_)) => self.start_anew(),
+            Ok(Answer::Later(_)) => {}
+            Ok(Answer::Now(_)) => self.start_anew(),
             Err(refusal) => {
                 self.log.say(log::ERROR, None, &format!("cannot read unit files again: {refusal}"));
                 self.start_anew();

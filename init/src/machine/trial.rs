@@ -11,7 +11,6 @@ use ashlar_config::trial::{self, Terms};
 use ashlar_control::message::{JobKind, JobMode, Shutdown};
 
 use super::Machine;
-use super::live::Live;
 use crate::builtin;
 use crate::core::UnitId;
 use crate::core::gate::{Gate, Health, RULES, Rules, Subject, Verdict};
@@ -98,7 +97,7 @@ impl Machine {
 
     /// Judges, once a turn.
     pub(super) fn mind_trial(&mut self) {
-        if self.going_down.is_some() || self.live.as_ref().is_some_and(Live::is_on_the_way) {
+        if self.going_down.is_some() || self.is_going_over() {
             return;
         }
         let now = self.core.now().monotonic;
