@@ -84,6 +84,21 @@ impl Serial {
         }
     }
 
+    /// Whether nothing more is printed for so long.
+    pub fn says_nothing(&self, patience: Duration) -> bool {
+        let until = Instant::now() + patience;
+        let mut state = self.heard.lock();
+        let before = state.text.len();
+        while state.text.len() == before && !state.ended {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return true;
+            }
+            state = self.heard.news.wait_timeout(state, left).unwrap_or_else(|poison| poison.into_inner()).0;
+        }
+        false
+    }
+
     /// What was printed after what waits have found.
     pub fn fresh(&self) -> String {
         self.heard.lock().text[self.position..].to_owned()

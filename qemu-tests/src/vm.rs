@@ -20,6 +20,8 @@ use crate::{LOGS_VARIABLE, fixture, tool};
 
 /// The line that says that the machine is there: `Ashlar 1 ready in 1.234 s (slot a)`.
 pub const READY: &str = " ready in ";
+/// What was printed before a reset has come by then.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Patience on bare processors with an idle host; multiplied by [`crate::accelerator::Accelerator::slowness`].
 const BOOT: Duration = Duration::from_secs(60);
 const GIB: u64 = 1 << 30;
@@ -292,6 +294,14 @@ impl Vm {
         let running = self.running()?;
         running.qmp.wait_for("RESET", patience)?;
         running.ssh.disconnect();
+        // Seldom QEMU's emulated processors stand still after a reset, before the firmware has said a word. Nothing was
+        // started then, so that another reset costs no try.
+        std::thread::sleep(LAST_WORDS);
+        if running.serial.says_nothing(patience / 2) {
+            println!("  the firmware said nothing after a reset: resetting once more");
+            running.qmp.execute("system_reset", &serde_json::json!({}))?;
+            running.qmp.wait_for("RESET", patience)?;
+        }
         Ok(())
     }
 
