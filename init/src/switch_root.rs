@@ -22,6 +22,7 @@ pub fn mount(device: &str) -> io::Result<()> {
     // Neither it nor what moves there is to be seen elsewhere, and the kernel moves nothing that is on a shared mount.
     fsys::mount("", Path::new("/"), "", fsys::PRIVATE_ALONE, "")?;
     let mounted = fsys::mount(device, Path::new(NEXT), "erofs", fsys::READ_ONLY, "");
+    let mounted = mounted.map_err(|error| said(Path::new(device), error));
     mounted.inspect_err(|_| drop(fsys::mount("", Path::new("/"), "", fsys::SHARED_ALONE, "")))
 }
 
