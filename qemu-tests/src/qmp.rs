@@ -6,7 +6,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
@@ -16,6 +16,8 @@ use serde_json::{Value, json};
 pub struct Qmp {
     reader: BufReader<UnixStream>,
     events: Vec<String>,
+    /// When the machine was reset, the last time.
+    reset: Option<SystemTime>,
 }
 
 impl Qmp {
@@ -33,7 +35,7 @@ impl Qmp {
                 Err(_) => std::thread::sleep(Duration::from_millis(20)),
             }
         };
-        let mut qmp = Self { reader: BufReader::new(stream), events: Vec::new() };
+        let mut qmp = Self { reader: BufReader::new(stream), events: Vec::new(), reset: None };
         qmp.set_patience(patience)?;
         qmp.receive().context("no greeting from QEMU")?;
         qmp.execute("qmp_capabilities", &json!({}))?;
@@ -83,15 +85,30 @@ impl Qmp {
 
     /// Forgets events that came until now.
     pub fn forget_events(&mut self) -> Result<()> {
-        // The answer comes after everything that happened before.
-        self.execute("query-status", &json!({}))?;
+        self.reset()?;
         self.events.clear();
         Ok(())
+    }
+
+    /// When the machine was reset, the last time, if it was.
+    pub fn reset(&mut self) -> Result<Option<SystemTime>> {
+        // The answer comes after everything that happened before.
+        self.execute("query-status", &json!({}))?;
+        Ok(self.reset)
+    }
+
+    /// What QEMU's own monitor says to a command.
+    pub fn monitor(&mut self, line: &str) -> Result<String> {
+        let said = self.execute("human-monitor-command", &json!({ "command-line": line }))?;
+        Ok(said.as_str().unwrap_or_default().to_owned())
     }
 
     fn note(&mut self, message: &Value) {
         if let Some(event) = message.get("event").and_then(Value::as_str) {
             self.events.push(event.to_owned());
+            if event == "RESET" {
+                self.reset = Some(SystemTime::now());
+            }
         }
     }
 

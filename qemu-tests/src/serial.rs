@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{ChildStdin, ChildStdout};
 use std::sync::{Arc, Condvar, Mutex};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 
@@ -30,6 +30,8 @@ struct Heard {
 #[derive(Debug, Default)]
 struct State {
     text: String,
+    /// When it grew.
+    heard: Option<SystemTime>,
     ended: bool,
 }
 
@@ -84,19 +86,17 @@ impl Serial {
         }
     }
 
-    /// Whether nothing more is printed for so long.
-    pub fn says_nothing(&self, patience: Duration) -> bool {
+    /// Waits until something has been printed after a moment, and says whether it was.
+    pub fn speaks_after(&self, moment: SystemTime, patience: Duration) -> bool {
         let until = Instant::now() + patience;
         let mut state = self.heard.lock();
-        let before = state.text.len();
-        while state.text.len() == before && !state.ended {
+        loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return true;
+            if state.ended || left.is_zero() || state.heard.is_some_and(|heard| heard > moment) {
+                return state.heard.is_some_and(|heard| heard > moment);
             }
             state = self.heard.news.wait_timeout(state, left).unwrap_or_else(|poison| poison.into_inner()).0;
         }
-        false
     }
 
     /// What was printed after what waits have found.
@@ -139,6 +139,7 @@ impl Heard {
             let _ = file.write_all(&buffer[..length]);
             // A character cut at the buffer's end is shown as two marks: what is waited for is ASCII.
             state.text += &String::from_utf8_lossy(&buffer[..length]);
+            state.heard = Some(SystemTime::now());
             self.news.notify_all();
         }
     }
