@@ -1,5 +1,5 @@
 //! `updater automatic`: a round by itself, started by a timer. It takes a new version as `os upgrade` does, and reboots into
-//! it, as far as every rule is open. What they said is kept for `os explain update`.
+//! it or goes over to it, as far as every rule is open. What they said is kept for `os explain update`.
 
 use std::fs;
 use std::path::Path;
@@ -16,6 +16,7 @@ use serde::Deserialize;
 use crate::boot::{self, Boot};
 use crate::error::Error;
 use crate::install;
+use crate::live;
 use crate::lock::{Lock, Taken};
 use crate::policy::{self, Inhibitor, gate};
 use crate::record::{self, FOLDER, Record, replace};
@@ -99,9 +100,7 @@ impl Round {
     /// From the first rule to the reboot. An error is of the machine: what is wrong with the source is a closed gate.
     fn walk(&mut self, settings: &Settings) -> Result<Option<Then>, Error> {
         let boot = Boot::read()?;
-        match self.take(settings, &boot) {
-            Ok(Some(())) => Ok(self.may_reboot(settings).map(|()| Then::Reboot)),
-            Ok(None) => Ok(None),
+        match self.take(settings, &boot).and_then(|waits| self.go_on(settings, &boot, waits)) {
             Err(error @ (Error::Source(_) | Error::NoRanges | Error::Trust(_) | Error::Request(_))) => {
                 self.gates.push(gate("source", false, error.line()));
                 Ok(None)
@@ -110,18 +109,51 @@ impl Round {
                 self.gates.push(gate("hold", false, error.line()));
                 Ok(None)
             }
-            Err(error) => Err(error),
+            other => other,
         }
     }
 
-    /// A new version comes into the other slot, or waits there already.
-    fn take(&mut self, settings: &Settings, boot: &Boot) -> Result<Option<()>, Error> {
+    /// A version waits: it is gone over to, or the machine may reboot into it.
+    fn go_on(&mut self, settings: &Settings, boot: &Boot, waits: Option<String>) -> Result<Option<Then>, Error> {
+        let Some(version) = waits else { return Ok(None) };
+        if settings.live && version != boot.version && self.needs_no_reboot(settings, boot, &version)? {
+            let Some(()) = self.may_go_over(settings) else { return Ok(None) };
+            let request = Request { version: Some(version.clone()), live: true, ..Request::default() };
+            let gone = match install::upgrade(&request, None, &mut |_, _, _| {})? {
+                Outcome::Live(live) => gate("live", true, format!("{} runs in place of {}", live.version, live.from)),
+                _ => gate("live", false, format!("{version} was not gone over to")),
+            };
+            return Ok(self.ask(gone).and(None));
+        }
+        Ok(self.may_reboot(settings).map(|()| Then::Reboot))
+    }
+
+    /// Whether nothing but units that are started anew stands between the version that runs and one that waits. For
+    /// another kernel the machine has to reboot, so that its units are not disturbed twice.
+    fn needs_no_reboot(&mut self, settings: &Settings, boot: &Boot, version: &str) -> Result<bool, Error> {
+        let request = Request { version: Some(version.to_owned()), ..Request::default() };
+        let source = install::source(&request, None, settings)?;
+        let offer = install::next(&request, None, settings, source.as_ref(), boot)?;
+        let obstacle = match offer.map(|offer| live::possible(&offer, boot)) {
+            Some(Ok(change)) if change.kernel => format!("the kernel of {version} is another one: a reboot brings it"),
+            Some(Ok(_)) => return Ok(true),
+            Some(Err(Error::Held(why))) => why,
+            Some(Err(error)) => return Err(error),
+            None => format!("{version} is not offered any more: a reboot brings it"),
+        };
+        self.gates.push(gate("live", true, obstacle));
+        Ok(false)
+    }
+
+    /// A new version comes into the other slot, or waits there already: which one. The one that runs waits, too, where the
+    /// machine has gone over to it and a boot has yet to try it.
+    fn take(&mut self, settings: &Settings, boot: &Boot) -> Result<Option<String>, Error> {
         let sound = "the machine's settings read";
         let damaged = "something of `[update]` in machine.toml does not read: see `os status`";
         let policy = gate("policy", !settings.damaged, if settings.damaged { damaged } else { sound });
         let Some(()) = self.ask(policy) else { return Ok(None) };
         let Some(mut record) = Record::try_open(Path::new(FOLDER))? else {
-            return Ok(self.ask(gate("hold", false, "another upgrade is at work, or a way back")));
+            return Ok(self.ask(gate("hold", false, "another upgrade is at work, or a way back")).and(None));
         };
         install::settle(boot, &mut record)?;
         let state = record.state.clone();
@@ -139,14 +171,19 @@ impl Round {
         let trial = boot::is_on_trial();
         let why = if trial { "this version is on trial itself" } else { "this version is committed" };
         let Some(()) = self.ask(gate("trial", !trial, why)) else { return Ok(None) };
-        if let Some(pending) = &state.pending {
-            return Ok(self.ask(gate("installed", true, format!("{} waits for the next boot", pending.version))));
+        // A machine that goes over to versions reboots for a reason.
+        let pending = state.pending.map(|pending| pending.version).filter(|v| !settings.live || *v != boot.version);
+        if let Some(version) = pending {
+            self.gates.push(gate("installed", true, format!("{version} waits for the next boot")));
+            return Ok(Some(version));
         }
         let request = Request::default();
         let source = install::source(&request, None, settings)?;
         let now = Date::now();
         let Some(offer) = install::next(&request, state.pin.as_deref(), settings, source.as_ref(), boot)? else {
-            return Ok(self.ask(gate("version", false, format!("there is nothing newer than {}", boot.version))));
+            return Ok(self
+                .ask(gate("version", false, format!("there is nothing newer than {}", boot.version)))
+                .and(None));
         };
         let release = &offer.release;
         self.gates.push(gate("version", true, format!("{} is offered", release.version)));
@@ -159,14 +196,29 @@ impl Round {
         for gate in [condemned, policy::delay(release.date, settings.delay(), now), rollout] {
             let Some(()) = self.ask(gate) else { return Ok(None) };
         }
-        let request = Request { version: Some(release.version.clone()), ..request };
+        if boot.booted.is_some() {
+            let (running, next) = (&boot.version, &release.version);
+            let why = format!("{running} runs without a reboot, and no boot has tried it: that comes before {next}");
+            self.gates.push(gate("installed", true, why));
+            return Ok(Some(running.clone()));
+        }
+        let version = release.version.clone();
+        let request = Request { version: Some(version.clone()), ..request };
         let installed = match install::upgrade(&request, None, &mut |_, _, _| {})? {
             Outcome::Switched(plan) => gate("installed", true, format!("{} waits for the next boot", plan.to)),
             Outcome::Current { version, waits } => gate("installed", waits, format!("{version} is there already")),
             Outcome::Live(live) => gate("installed", true, format!("{} runs already", live.version)),
             Outcome::Available(_) | Outcome::Downloaded(_) => gate("installed", false, "it was not finished"),
         };
-        Ok(self.ask(installed))
+        Ok(self.ask(installed).map(|()| version))
+    }
+
+    /// Rules for going over to what waits: nobody is thrown out by it.
+    fn may_go_over(&mut self, settings: &Settings) -> Option<()> {
+        if settings.waits() {
+            self.ask(policy::window(settings.windows().as_deref(), local()))?;
+        }
+        self.may_disturb(settings)
     }
 
     /// Rules for the reboot into what waits.
@@ -179,7 +231,11 @@ impl Round {
             self.ask(policy::people(sessions.ok()))?;
             self.ask(policy::inhibitors(inhibitors()))?;
         }
-        // It comes last: whoever has it keeps others waiting.
+        self.may_disturb(settings)
+    }
+
+    /// The last rule: whoever has the lock keeps others waiting.
+    fn may_disturb(&mut self, settings: &Settings) -> Option<()> {
         let Some(lock) = &settings.lock else { return self.ask(gate("lock", true, "none is asked for")) };
         self.ask(policy::lock(take_lock(lock)))
     }

@@ -4,6 +4,8 @@
 use std::fs;
 use std::path::Path;
 
+use ashlar_control::client::Client;
+use ashlar_control::message::{JobKind, JobMode, Method};
 use ashlar_control::update::{Version, What};
 
 use crate::boot::Boot;
@@ -12,6 +14,8 @@ use crate::esp::Esp;
 use crate::record::{FOLDER, Record};
 
 const VERDICT: &str = "/run/ashlar/verdict";
+/// Ordered after this verb's own unit.
+const ROUND: &str = "ashlar-upgrade.service";
 
 /// The verb.
 pub fn main() -> Result<(), Error> {
@@ -35,14 +39,28 @@ pub fn main() -> Result<(), Error> {
         return record.condemn(version, "", verdict.lines().nth(1).unwrap_or_default());
     }
     record.state.condemned.retain(|condemned| condemned.version != version);
-    if let Some(booted) = &boot.booted {
-        return record.note(
-            What::Committed,
-            &boot.version,
-            &booted.version,
-            "without a reboot; the next boot tries it, too",
-        );
+    match &boot.booted {
+        Some(booted) => {
+            let reason = "without a reboot; the next boot tries it, too";
+            record.note(What::Committed, &boot.version, &booted.version, reason)?;
+        }
+        None => {
+            record.state.pending.take_if(|pending| *pending == version);
+            record.note(What::Committed, &boot.version, "", "")?;
+        }
     }
-    record.state.pending.take_if(|pending| *pending == version);
-    record.note(What::Committed, &boot.version, "", "")
+    if record.state.locked {
+        drop(record);
+        begin_round();
+    }
+    Ok(())
+}
+
+/// Other machines wait for the lock of their group, which a round gives back. PID 1 starts it once this has ended.
+fn begin_round() {
+    let call = Method::Enqueue { unit: ROUND.into(), job: JobKind::Start, mode: JobMode::default(), wait: false };
+    if let Err(error) = Client::connect().and_then(|mut client| client.call(&call)) {
+        // The timer begins one as well.
+        eprintln!("updater: cannot start {ROUND}: {error}");
+    }
 }

@@ -26,6 +26,8 @@ pub struct Settings {
     windows: Vec<String>,
     /// `automatic`, `now` or `manual`.
     reboot: Option<String>,
+    /// Versions that need no reboot are gone over to.
+    pub live: bool,
     /// Through which proxy the source is reached.
     pub proxy: Option<String>,
     /// Bytes a second that are fetched at most.
@@ -85,9 +87,11 @@ mod tests {
 
     #[test]
     fn what_does_not_read_holds_everything_back() {
-        let settings =
-            Settings::parse(br#"{"automatic":true,"delay":"1d","windows":["02:00-05:00"],"reboot":"manual"}"#);
+        let settings = Settings::parse(
+            br#"{"automatic":true,"delay":"1d","windows":["02:00-05:00"],"reboot":"manual","live":true}"#,
+        );
         assert_eq!((settings.delay(), settings.reboots(), settings.damaged), (Some(86_400), false, false));
+        assert!(settings.live && !Settings::default().live);
         assert_eq!(settings.windows().map(|windows| windows.len()), Some(1));
         let settings = Settings::parse(b"{}");
         assert_eq!((settings.delay(), settings.reboots(), settings.automatic), (Some(0), true, false));

@@ -34,6 +34,7 @@ struct Settings<'a> {
     delay: Option<&'a str>,
     windows: Vec<&'a str>,
     reboot: Option<&'a str>,
+    live: bool,
     proxy: Option<&'a str>,
     /// Bytes a second.
     bandwidth: Option<u64>,
@@ -91,6 +92,7 @@ pub fn set(machine: &Machine, _: &mut Report) -> Result<()> {
         delay: text(&update.delay),
         windows: update.windows.iter().map(|window| window.value.as_str()).collect(),
         reboot: text(&update.reboot),
+        live: text(&update.live) == Some("yes"),
         proxy: text(&update.proxy),
         bandwidth: text(&update.bandwidth).and_then(|text| Size::parse(text).ok()).map(|size| size.0),
         lock: update.lock.as_ref().map(|lock| Group {

@@ -16,7 +16,7 @@ use crate::updates::{HELD, is_committed, reboot};
 const SLEEPS: &str = "packages = [\"coreutils\"]\ncommand = [\"/usr/bin/sleep\", \"infinity\"]\n";
 
 /// A unit that sleeps, and says which it is.
-fn sleeper(description: &str) -> String {
+pub fn sleeper(description: &str) -> String {
     format!("description = \"{description}\"\n{SLEEPS}")
 }
 

@@ -2,6 +2,7 @@
 //! life, and checks whatever it passes on the way.
 
 mod aarch64;
+mod automatic;
 mod boot;
 mod building;
 mod configuration;
@@ -13,6 +14,7 @@ mod faults;
 mod first_boot;
 mod image;
 mod live;
+mod many;
 mod network;
 mod powercut;
 mod root;

@@ -40,6 +40,7 @@ fn everything() {
         delay = "7d"
         windows = ["Sat,Sun 02:00-05:00"]
         reboot = "manual"
+        live = true
         proxy = "http://192.0.2.3:3128"
         bandwidth = "2M"
         well-for = "30s"
@@ -90,6 +91,7 @@ fn everything() {
     let of = |text: &Option<Placed<String>>| text.as_ref().map(|text| text.value.clone()).unwrap_or_default();
     assert_eq!([of(&update.source), of(&update.channel)], ["https://updates.example.net", "beta"]);
     assert_eq!([of(&update.automatic), of(&update.delay), of(&update.reboot)], ["yes", "7d", "manual"]);
+    assert_eq!(of(&update.live), "yes");
     assert_eq!([of(&update.proxy), of(&update.bandwidth)], ["http://192.0.2.3:3128", "2M"]);
     assert_eq!([of(&update.well_for), of(&update.well_within)], ["30s", "20min"]);
     let lock = Lock {

@@ -28,6 +28,8 @@ pub struct Update {
     pub windows: Vec<Placed<String>>,
     /// Whether it may do so at all: `automatic`, `now` or `manual`.
     pub reboot: Option<Placed<String>>,
+    /// Whether one that needs no reboot is gone over to while all runs: `yes` or `no`.
+    pub live: Option<Placed<String>>,
     /// Through which proxy the source is reached.
     pub proxy: Option<Placed<String>>,
     /// Bytes a second that are fetched at most.
@@ -106,6 +108,7 @@ pub(super) fn read(mut section: Section<'_>, source: &mut Source<'_>) -> Update 
         delay: section.text(source, "delay").filter(|text| source.holds(text, |text| Span::parse(text).map(drop))),
         windows: section.checked(source, "windows", |text| Window::parse(text).map(drop)),
         reboot: section.text(source, "reboot").filter(|text| source.holds(text, reboot)),
+        live: switch(&mut section, source, "live"),
         proxy: section.text(source, "proxy").filter(|text| source.holds(text, address::web)),
         bandwidth: section.text(source, "bandwidth").filter(|text| source.holds(text, bandwidth)),
         lock: None,
@@ -249,6 +252,7 @@ impl Update {
             delay: other.delay.or(self.delay),
             windows: if other.windows.is_empty() { self.windows } else { other.windows },
             reboot: other.reboot.or(self.reboot),
+            live: other.live.or(self.live),
             proxy: other.proxy.or(self.proxy),
             bandwidth: other.bandwidth.or(self.bandwidth),
             lock: other.lock.or(self.lock),
