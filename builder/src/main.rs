@@ -15,6 +15,7 @@ mod libraries;
 mod locking;
 mod output;
 mod packs;
+mod passphrase;
 mod programs;
 mod publish;
 mod recipe;

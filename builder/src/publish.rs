@@ -38,7 +38,6 @@ use crate::assemble::Release;
 use crate::assemble::release::Piece;
 use crate::cli::{MirrorArgs, PublishArgs, RegistryArgs, ShopArgs, WithdrawArgs};
 use keyring::Keyring;
-pub use keyring::passphrase;
 use place::{Folder, Place};
 use repository::Repository;
 use shop::Shop;

@@ -36,7 +36,7 @@ use x509_cert::serial_number::SerialNumber;
 use x509_cert::spki::{AlgorithmIdentifierOwned, SubjectPublicKeyInfoOwned};
 use x509_cert::time::{Time, Validity};
 
-use crate::publish::passphrase;
+use crate::passphrase;
 
 /// The variables, in the order in which each is signed by the one before, the first by itself.
 const VARIABLES: [(&str, Uuid); 3] = [("PK", efi::GLOBAL), ("KEK", efi::GLOBAL), ("db", efi::IMAGE_SECURITY)];
@@ -192,7 +192,7 @@ impl Pair {
     }
 
     fn write(&self, folder: &Path, name: &str) -> anyhow::Result<()> {
-        let key = match passphrase() {
+        let key = match passphrase::read() {
             Some(word) => self.key.to_pkcs8_encrypted_pem(OsRng, word, LineEnding::LF),
             None => self.key.to_pkcs8_pem(LineEnding::LF),
         };
@@ -206,7 +206,9 @@ impl Pair {
         let read = || format!("read key {}", path.display());
         let text = fs::read_to_string(&path).with_context(read)?;
         let key = if text.contains("ENCRYPTED PRIVATE KEY") {
-            let word = passphrase().context("it is encrypted; set ASHLAR_KEY_PASSPHRASE").with_context(read)?;
+            let word = passphrase::read()
+                .with_context(|| format!("it is encrypted; set {}", passphrase::VARIABLE))
+                .with_context(read)?;
             RsaPrivateKey::from_pkcs8_encrypted_pem(&text, word)
         } else {
             RsaPrivateKey::from_pkcs8_pem(&text)

@@ -15,6 +15,8 @@ pub const STATE: &str = "ashlar-state.service";
 pub const PROVISION: &str = "ashlar-provision.service";
 /// Writes the verdict about a version on trial down: a unit of the image's, like the updater itself.
 pub const COMMIT: &str = "ashlar-commit.service";
+/// The unit whose container people work in: of the image's, too.
+pub const CONSOLE: &str = "console.service";
 /// Ends the count of boots that never became ready.
 pub const READY: &str = "ashlar-ready.service";
 /// Runs the programs that write unit files.

@@ -24,6 +24,7 @@ mod launch;
 mod live;
 mod notified;
 mod paths;
+mod prepare;
 mod save;
 mod session;
 mod status;

@@ -14,7 +14,7 @@ use ashlar_formats::date::Date;
 use ashlar_formats::tuf::{Document, Metadata, RoleName, Root, Targets};
 
 pub use folder::{Folder, PENDING, Share, add, parse, replace, short};
-pub use key_file::{KeyFile, passphrase};
+pub use key_file::KeyFile;
 pub use state::describe;
 
 use folder::{Need, Waiting};

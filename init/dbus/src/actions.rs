@@ -10,8 +10,8 @@ use zbus::Variant;
 use crate::cgroup::{Group, command_line};
 use crate::fault::{self, Fault};
 use crate::interface::{Caller, object};
+use crate::limits;
 use crate::path;
-use crate::transient;
 use crate::wire::Body;
 use crate::world::World;
 
@@ -148,7 +148,7 @@ pub fn attach(world: &mut World, name: &str, subgroup: &str, processes: Vec<u32>
 /// Changes limits.
 pub fn set_properties(world: &mut World, name: &str, properties: &[(String, Variant<'_>)]) -> Result<Body, Fault> {
     let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
-    let resources = transient::resources(properties)?;
+    let resources = limits::resources(properties)?;
     let answer = done(world, &Ask::SetResources { unit: unit.clone(), resources });
     world.forget_settings(&unit);
     answer

@@ -8,6 +8,7 @@ use zbus::Variant;
 use crate::fault::{self, Fault};
 use crate::interface::{Call, Caller, Facet, Method, Need};
 use crate::introspect;
+use crate::objects;
 use crate::path::{self, Object};
 use crate::wire::{Body, Message};
 use crate::world::World;
@@ -29,11 +30,11 @@ pub fn answer(world: &mut World, message: &Message, caller: &Caller) -> Result<B
     let unknown = || Fault::new(fault::UNKNOWN_OBJECT, format!("Unknown object '{}'.", header.path));
     let object = path::parse(&header.path).ok_or_else(unknown)?;
     let object = stand_in(world, object, caller).ok_or_else(unknown)?;
-    let methods = world.methods(&object).ok_or_else(unknown)?;
+    let methods = objects::methods(world, &object).ok_or_else(unknown)?;
     match header.interface.as_str() {
-        PROPERTIES => properties(&world.facets(&object).ok_or_else(unknown)?, message),
+        PROPERTIES => properties(&objects::facets(world, &object).ok_or_else(unknown)?, message),
         INTROSPECTABLE if header.member == "Introspect" => {
-            let facets = world.facets(&object).ok_or_else(unknown)?;
+            let facets = objects::facets(world, &object).ok_or_else(unknown)?;
             Ok(Body::of(&(introspect::document(&facets, &world.children(&header.path)),)))
         }
         _ => call(world, &methods, &Call { object, message, caller }),

@@ -6,6 +6,7 @@ pub mod job;
 pub mod kinds;
 pub mod manager;
 pub mod service;
+pub mod settings;
 pub mod unit;
 pub mod unit_files;
 

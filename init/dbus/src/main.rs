@@ -16,11 +16,15 @@ mod dispatch;
 mod fault;
 mod interface;
 mod introspect;
+mod limits;
 mod link;
+mod objects;
 mod path;
 mod server;
+mod signals;
 mod stream;
 mod transient;
+mod value;
 mod wire;
 mod world;
 

@@ -16,6 +16,7 @@ use crate::bus::{self, Bus, Incoming};
 use crate::dispatch;
 use crate::fault::Fault;
 use crate::interface::Caller;
+use crate::signals;
 use crate::stream::Stream;
 use crate::wire::{Kind, Message};
 use crate::world::World;
@@ -54,7 +55,7 @@ impl Server {
     /// # Errors
     /// PID 1 cannot be asked, or the kernel refuses.
     pub fn new(listener: Option<OwnedFd>) -> Result<Self, Error> {
-        let world = World::open()?;
+        let world = World::open(signals::of)?;
         let epoll = Epoll::new()?;
         epoll.add(world.link().as_fd(), CHANGES, epoll::READ)?;
         if let Some(listener) = &listener {

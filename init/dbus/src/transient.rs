@@ -4,27 +4,25 @@
 //! They apply in order; lists append, an empty one resets. What is not understood is refused with systemd's own words,
 //! out of which programs read the property's name to try without it.
 
-mod value;
 mod written;
 
-use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 
 use ashlar_config::quantity::Span;
 use ashlar_config::unit::{
-    Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Prefix, Restart,
-    Scope, Service, ServiceType, Signal, Slice, Timer, Unit,
+    Body as Kind, Command, Dependencies, Exec, GroupLimits, KillMode, NotifyAccess, OomPolicy, Output, Restart, Scope,
+    Service, ServiceType, Signal, Slice, Timer, Unit,
 };
 use ashlar_control::message::Method as Ask;
-use serde_json::Value;
 use zbus::Variant;
 
 use crate::actions::{self, job_reply, mode_of, pid_of, valid};
 use crate::fault::{self, Fault};
 use crate::interface::Call;
+use crate::limits;
+use crate::value::{Take, get, mistyped, unknown, word};
 use crate::wire::Body;
 use crate::world::World;
-use value::{Take, get, word};
 use written::{as_written, read};
 
 type Properties<'a> = Vec<(String, Variant<'a>)>;
@@ -65,28 +63,6 @@ pub fn start(world: &mut World, call: &Call<'_>) -> Result<Body, Fault> {
     job_reply(reply)
 }
 
-/// SetUnitProperties: limits only.
-pub fn resources(properties: &[(String, Variant<'_>)]) -> Result<Value, Fault> {
-    let mut limits = GroupLimits::default();
-    for (name, value) in properties {
-        if name == "Description" {
-            continue;
-        }
-        if !take_limit(&mut limits, name, value)? {
-            return Err(unknown(name));
-        }
-    }
-    Ok(limits.finish())
-}
-
-fn unknown(name: &str) -> Fault {
-    Fault::new(fault::PROPERTY_READ_ONLY, format!("Cannot set property {name}, or unknown property."))
-}
-
-fn mistyped(name: &str) -> Fault {
-    Fault::invalid(format!("Property {name} has a value of a wrong type."))
-}
-
 /// A unit that is being described.
 #[derive(Debug, Default)]
 struct Draft {
@@ -125,7 +101,7 @@ impl Draft {
     fn apply(&mut self, properties: &[(String, Variant<'_>)]) -> Result<(), Fault> {
         for (name, value) in properties {
             let taken = self.take_common(name, value)?
-                || take_limit(&mut self.limits, name, value)?
+                || limits::take(&mut self.limits, name, value)?
                 || match () {
                     () if self.is(".service") => self.take_service(name, value)?,
                     () if self.is(".scope") => self.take_scope(name, value)?,
@@ -426,73 +402,9 @@ fn service_type(word: &str) -> Result<ServiceType, Fault> {
     }
 }
 
-/// Takes a limit of the control group.
-fn take_limit(limits: &mut GroupLimits, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
-    match name {
-        name if GroupLimits::is_number(name) => limits.set(name, get(name, value)?),
-        "AllowedCPUs" | "AllowedMemoryNodes" => limits.allow_numbers(name, &bits_of(&get::<Vec<u8>>(name, value)?)),
-        "DevicePolicy" => limits.device_policy(&get::<String>(name, value)?),
-        "DeviceAllow" => {
-            let Variant::Array(list) = value else { return Err(mistyped(name)) };
-            if list.is_empty() {
-                limits.allow_device(None);
-            }
-            for row in list.iter() {
-                let Variant::Structure(row) = row else { return Err(mistyped(name)) };
-                let [Variant::Str(device), Variant::Str(access)] = row.fields() else { return Err(mistyped(name)) };
-                limits.allow_device(Some((device.to_string(), access.to_string())));
-            }
-        }
-        "IPAddressAllow" | "IPAddressDeny" => {
-            let Variant::Array(list) = value else { return Err(mistyped(name)) };
-            let ranges = list.iter().map(|row| prefix_of(row).ok_or_else(|| mistyped(name)));
-            limits.addresses(name, ranges.collect::<Result<_, _>>()?);
-        }
-        // All of it is counted always, but for addresses.
-        "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "TasksAccounting" | "BlockIOAccounting"
-        | "IPAccounting" => drop(get::<bool>(name, value)?),
-        _ => return Ok(false),
-    }
-    Ok(true)
-}
-
-/// A range of addresses: family, bytes, how many bits of them.
-fn prefix_of(row: &Variant<'_>) -> Option<Prefix> {
-    let Variant::Structure(row) = row else { return None };
-    let [_, bytes, Variant::U32(bits)] = row.fields() else { return None };
-    let bytes = Vec::<u8>::take(bytes)?;
-    let address = match bytes.len() {
-        4 => IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?),
-        _ => IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?),
-    };
-    Prefix::new(address, u8::try_from(*bits).ok()?)
-}
-
-/// Numbers of the bits that are set; the first byte is the lowest.
-fn bits_of(mask: &[u8]) -> Vec<u32> {
-    (0..mask.len() * 8).filter(|bit| mask[bit / 8] >> (bit % 8) & 1 != 0).map(|bit| bit as u32).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn limits_are_taken() {
-        let mut limits = GroupLimits::default();
-        let mut take = |name: &str, value: Variant<'static>| assert!(take_limit(&mut limits, name, &value).unwrap());
-        take("MemoryMax", Variant::U64(1024));
-        take("AllowedCPUs", Variant::new(vec![5u8, 1]));
-        take("MemoryAccounting", Variant::Bool(true));
-        take("DevicePolicy", text("strict"));
-        take("DeviceAllow", Variant::new(vec![("/dev/char/1:3".to_owned(), "rw".to_owned())]));
-        take("IPAddressDeny", Variant::new(vec![(2i32, vec![10u8, 0, 0, 0], 8u32)]));
-        let resources = limits.finish();
-        assert_eq!(resources["addressDeny"], json!(["10.0.0.0/8"]));
-        assert_eq!(resources["unified"], json!({ "memory.max": "1024", "cpuset.cpus": "0,2,8" }));
-        assert_eq!(resources["deviceAllow"], json!([["/dev/char/1:3", "rw"]]));
-    }
 
     #[test]
     fn settings_of_unit_files_are_taken() {

@@ -15,12 +15,12 @@ use ashlar_control::status::{Job, Machine, Unit};
 use serde_json::Value;
 
 use crate::cgroup::Group;
-use crate::interface::{Bound, Facet, Interface, Method, job, kinds, manager, service, unit};
 use crate::link::Link;
-use crate::path::{self, MANAGER, Object};
-use crate::wire::{Body, Message};
+use crate::path::{self, MANAGER};
+use crate::wire::Message;
 
-const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
+/// Says what clients are told of a change, once the world knows it.
+pub type Herald = fn(&World, &Event) -> Vec<Message>;
 
 /// A unit as it is looked at.
 #[derive(Debug, Default)]
@@ -48,6 +48,7 @@ pub struct MachineView {
 #[derive(Debug)]
 pub struct World {
     link: Link,
+    herald: Herald,
     units: BTreeMap<String, Rc<Unit>>,
     aliases: BTreeMap<String, String>,
     jobs: BTreeMap<u32, Job>,
@@ -70,9 +71,10 @@ impl World {
     ///
     /// # Errors
     /// PID 1 cannot be asked.
-    pub fn open() -> Result<Self, Error> {
+    pub fn open(herald: Herald) -> Result<Self, Error> {
         let mut world = Self {
             link: Link::open()?,
+            herald,
             units: BTreeMap::new(),
             aliases: BTreeMap::new(),
             jobs: BTreeMap::new(),
@@ -129,96 +131,54 @@ impl World {
     /// The connection is gone.
     pub fn take_changes(&mut self) -> Result<(), Error> {
         while let Some(event) = self.link.pending()? {
-            self.learn(event);
+            if self.learn(&event) {
+                self.tell(&event);
+            }
         }
         Ok(())
     }
 
-    fn learn(&mut self, event: Event) {
+    /// Queues what is to be said of a change.
+    pub fn tell(&mut self, event: &Event) {
+        let told = (self.herald)(self, event);
+        self.outbox.extend(told);
+    }
+
+    /// Says whether that is news.
+    fn learn(&mut self, event: &Event) -> bool {
         match event {
             Event::UnitNew(unit) => {
-                let name = unit.name.clone();
                 self.edges.clear();
-                self.settings.remove(&name);
-                self.know(*unit);
-                self.tell("UnitNew", &(&name, crate::interface::object(path::unit(&name))));
+                self.settings.remove(&unit.name);
+                self.know((**unit).clone());
             }
             Event::Unit(unit) => {
-                let name = unit.name.clone();
-                let old = self.units.get(&name).cloned();
-                self.know(*unit);
-                if old.as_deref() != self.units.get(&name).map(|unit| &**unit) {
-                    self.tell_unit(&name);
-                }
+                let is_old = self.units.get(&unit.name).is_some_and(|old| **old == **unit);
+                self.know((**unit).clone());
+                return !is_old;
             }
             Event::UnitRemoved(name) => {
                 self.edges.clear();
-                self.settings.remove(&name);
-                self.units.remove(&name);
-                self.aliases.retain(|_, of| *of != name);
-                self.tell("UnitRemoved", &(&name, crate::interface::object(path::unit(&name))));
+                self.settings.remove(name);
+                self.units.remove(name);
+                self.aliases.retain(|_, of| of != name);
             }
-            Event::JobNew(job) => {
-                self.jobs.insert(job.id, job.clone());
-                self.tell("JobNew", &(job.id, crate::interface::object(path::job(job.id)), &job.unit));
-                self.tell_job_of(&job.unit);
-            }
-            Event::Job(job) => {
-                let old = self.jobs.insert(job.id, job.clone());
-                if old.as_ref() != Some(&job) {
-                    let changed = BTreeMap::from([("State", crate::interface::text(&job.state))]);
-                    self.tell_changed(&path::job(job.id), job::INTERFACE.name, changed);
-                }
-            }
+            Event::JobNew(job) => drop(self.jobs.insert(job.id, job.clone())),
+            Event::Job(job) => return self.jobs.insert(job.id, job.clone()).as_ref() != Some(job),
             Event::JobRemoved(job, result) => {
                 self.jobs.remove(&job.id);
                 if self.activating.remove(&job.unit) && result != "done" {
                     self.not_activated.push((job.unit.clone(), result.clone()));
                 }
-                let path = crate::interface::object(path::job(job.id));
-                self.tell("JobRemoved", &(job.id, path, &job.unit, &result));
-                self.tell_job_of(&job.unit);
             }
-            Event::Reloading(begins) => {
+            Event::Reloading(_) => {
                 // Whatever was read of units may be another thing now.
                 self.settings.clear();
                 self.edges.clear();
-                self.tell("Reloading", &(begins,));
             }
-            Event::UnitFilesChanged => self.tell("UnitFilesChanged", &()),
-            Event::StartupFinished(usec) => {
-                let zero = 0u64;
-                self.tell("StartupFinished", &(zero, zero, zero, zero, usec, usec));
-            }
+            Event::UnitFilesChanged | Event::StartupFinished(_) => {}
         }
-    }
-
-    /// A signal of the manager.
-    pub fn tell<T: serde::Serialize + zbus::DynamicType>(&mut self, member: &str, arguments: &T) {
-        self.outbox.push(Message::signal(MANAGER, manager::INTERFACE.name, member, Body::of(arguments)));
-    }
-
-    fn tell_unit(&mut self, name: &str) {
-        let Some(status) = self.units.get(name) else { return };
-        let job = self.job_of(name);
-        let view = Rc::new(UnitView { status: Rc::clone(status), job, ..UnitView::default() });
-        let path = path::unit(name);
-        for facet in unit_facets(&view) {
-            self.tell_changed(&path, facet.name(), facet.told().into_iter().collect());
-        }
-    }
-
-    fn tell_job_of(&mut self, name: &str) {
-        let job = self.job_of(name);
-        let changed = BTreeMap::from([("Job", unit::job_property(job))]);
-        self.tell_changed(&path::unit(name), unit::INTERFACE.name, changed);
-    }
-
-    fn tell_changed(&mut self, path: &str, interface: &str, changed: BTreeMap<&str, zbus::Variant<'static>>) {
-        if !changed.is_empty() {
-            let body = Body::of(&(interface, changed, Vec::<String>::new()));
-            self.outbox.push(Message::signal(path, PROPERTIES, "PropertiesChanged", body));
-        }
+        true
     }
 
     /// The full name that a unit is loaded under.
@@ -252,6 +212,12 @@ impl World {
     /// The number of a unit's job; 0 for none.
     pub fn job_of(&self, name: &str) -> u32 {
         self.jobs.values().find(|job| job.unit == name).map_or(0, |job| job.id)
+    }
+
+    /// A loaded unit as far as its status goes.
+    pub fn glance(&self, name: &str) -> Option<UnitView> {
+        let status = Rc::clone(self.unit(name)?);
+        Some(UnitView { job: self.job_of(&status.name), status, ..UnitView::default() })
     }
 
     /// A unit as it is looked at. Every name that a unit could have can be looked at.
@@ -313,40 +279,6 @@ impl World {
         MachineView { machine, units, failed, jobs }
     }
 
-    /// Interfaces of an object with their methods; `None` if there is no such object.
-    pub fn methods(&self, object: &Object) -> Option<Vec<(&'static str, &'static [Method])>> {
-        match object {
-            Object::Folder => Some(Vec::new()),
-            Object::Manager => Some(vec![(manager::INTERFACE.name, manager::INTERFACE.methods)]),
-            Object::LogControl => Some(vec![(manager::LOG_CONTROL.name, manager::LOG_CONTROL.methods)]),
-            Object::Unit(name) if is_unit_name(name) => {
-                Some(unit_interfaces(name).into_iter().map(|interface| (interface.name, interface.methods)).collect())
-            }
-            Object::Unit(_) => None,
-            Object::Job(id) => self.jobs.get(id).map(|_| vec![(job::INTERFACE.name, job::INTERFACE.methods)]),
-        }
-    }
-
-    /// The interfaces of an object with their values; `None` if there is none.
-    pub fn facets(&mut self, object: &Object) -> Option<Vec<Box<dyn Facet>>> {
-        match object {
-            Object::Folder => Some(Vec::new()),
-            Object::Manager => {
-                let subject = Rc::new(self.machine());
-                Some(vec![Box::new(Bound { interface: &manager::INTERFACE, subject })])
-            }
-            Object::LogControl => {
-                Some(vec![Box::new(Bound { interface: &manager::LOG_CONTROL, subject: Rc::new(()) })])
-            }
-            Object::Unit(name) if is_unit_name(name) => Some(unit_facets(&Rc::new(self.view(name)))),
-            Object::Unit(_) => None,
-            Object::Job(id) => {
-                let subject = Rc::new(self.jobs.get(id)?.clone());
-                Some(vec![Box::new(Bound { interface: &job::INTERFACE, subject })])
-            }
-        }
-    }
-
     /// Names of what is below a folder.
     pub fn children(&self, path: &str) -> Vec<String> {
         let all = self.units.keys().map(|name| path::unit(name)).chain(self.jobs.keys().map(|id| path::job(*id)));
@@ -355,21 +287,6 @@ impl World {
         let below = all.filter_map(|full| Some(full.strip_prefix(&prefix)?.split('/').next()?.to_owned()));
         below.collect::<BTreeSet<String>>().into_iter().collect()
     }
-}
-
-/// What all units have, and what those of this kind have besides.
-fn unit_interfaces(name: &str) -> Vec<&'static Interface<UnitView>> {
-    let kind = name.rsplit_once('.').map_or("", |(_, kind)| kind);
-    let own = match kind {
-        "service" => Some(&service::INTERFACE),
-        _ => kinds::INTERFACES.iter().find(|(name, _)| *name == kind).map(|(_, interface)| *interface),
-    };
-    [&unit::INTERFACE].into_iter().chain(own).collect()
-}
-
-fn unit_facets(view: &Rc<UnitView>) -> Vec<Box<dyn Facet>> {
-    let bound = |interface| -> Box<dyn Facet> { Box::new(Bound { interface, subject: Rc::clone(view) }) };
-    unit_interfaces(&view.status.name).into_iter().map(bound).collect()
 }
 
 fn missing(name: &str) -> UnitView {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::Machine;
 use super::status::Detail;
 use crate::accounts::{Accounts, MANAGERS};
+use crate::builtin;
 use crate::cgroup;
 use crate::control::Waiting;
 use crate::core::UnitId;
@@ -314,10 +315,10 @@ impl Machine {
     fn unshift(&self, pid: u32, uid: u32) -> Option<u32> {
         let group = cgroup::of(pid)?;
         let named = cgroup::unit_of(&group)?;
-        let unit = if group.starts_with("/user.slice/") { super::session::CONSOLE } else { named };
+        let unit = if group.starts_with("/user.slice/") { builtin::CONSOLE } else { named };
         let unit = self.core.graph.find(unit)?;
         let service = self.core.service(unit)?;
-        let speaks = service.login || self.core.graph.name(unit) == super::session::CONSOLE;
+        let speaks = service.login || self.core.graph.name(unit) == builtin::CONSOLE;
         let inner = uid.checked_sub(service.first_id?)?;
         (speaks && inner < 65536).then_some(inner)
     }

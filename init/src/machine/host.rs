@@ -11,7 +11,7 @@ use ashlar_config::systemd::words::split;
 use ashlar_config::unit::{Exec, FOLDERS, FolderKind, Keep, Output, Service, Stream};
 use ashlar_sys::descriptor;
 
-use super::launch::{give_group, make_folder, open_input};
+use super::prepare::{give_group, make_folder, open_input};
 use super::{Machine, journal};
 use crate::core::{Role, Stage, UnitId};
 use crate::exec::{self, Failure, Identity, code};

@@ -1,23 +1,22 @@
 //! Starting a unit's processes: its folders, its environment, where it writes, the descriptors that it gets.
 
-use std::fs;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, chown, fchown};
+use std::os::unix::fs::fchown;
 use std::process::{self, Stdio};
 
 use ashlar_config::unit::{Body, Command, Exec, NotifyAccess, Output, Service, ServiceType, Stream};
 use ashlar_sys::{descriptor, epoll};
 
-use super::session::{CONSOLE, Person};
-use super::{Machine, NOTIFY, host, journal};
+use super::session::Person;
+use super::{Machine, NOTIFY, host, journal, prepare};
 use crate::accounts::Accounts;
+use crate::builtin::CONSOLE;
 use crate::cgroup;
 use crate::container::{self, Described, Request, Setup};
 use crate::core::{Role, Stage, UnitId};
 use crate::credentials;
 use crate::event::Event;
 use crate::exec;
-use crate::small_file::NONBLOCK_NOCTTY;
 
 /// A container that is being set up.
 pub struct Starting {
@@ -66,8 +65,8 @@ impl Machine {
         }
         let name = self.name(unit);
         if matches!(role, Role::Main | Role::Control(Stage::Condition | Stage::Pre, 0)) {
-            make_folders(&service)?;
-            delegate(&service, &group)?;
+            prepare::make_folders(&service)?;
+            prepare::delegate(&service, &group)?;
         }
         let command: Option<Vec<String>> = match role {
             Role::Main => self.main_command(unit, &service).map(Command::words),
@@ -76,7 +75,7 @@ impl Machine {
         };
         let sink = journal::open(&name, &Exec::default(), service.output)
             .map_err(|error| format!("cannot open its output: {error}"))?;
-        let input: OwnedFd = open_input(&service)?;
+        let input: OwnedFd = prepare::open_input(&service)?;
         let tty = service.output == Output::Tty;
         let output = if tty { input.as_fd() } else { sink.fd.as_fd() };
         let mut environment = service.environment.clone();
@@ -361,34 +360,6 @@ fn subgroup(service: &Service, role: Role) -> Option<&str> {
     }
 }
 
-pub(super) fn open_input(service: &Service) -> Result<OwnedFd, String> {
-    // PID 1 must neither wait for a line's carrier nor become the terminal's owner.
-    let path = service.tty.as_deref().unwrap_or("/dev/null");
-    let mut options = fs::OpenOptions::new();
-    options.read(true).write(service.tty.is_some()).custom_flags(NONBLOCK_NOCTTY);
-    let opened = options.open(path).and_then(|file| descriptor::set_blocking(&file, true).map(|()| file));
-    opened.map(OwnedFd::from).map_err(|error| format!("cannot open {path}: {error}"))
-}
-
-/// Below its own group a delegated unit does as it likes.
-fn delegate(service: &Service, group: &str) -> Result<(), String> {
-    if !service.delegate {
-        return Ok(());
-    }
-    let shift = service.first_id.unwrap_or(0);
-    give_group(group, service.uid + shift, service.gid + shift)
-}
-
-/// Has somebody own a control group.
-pub(super) fn give_group(group: &str, uid: u32, gid: u32) -> Result<(), String> {
-    let (uid, gid) = (Some(uid), Some(gid));
-    let directory = cgroup::path(group);
-    for name in ["", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"] {
-        chown(directory.join(name), uid, gid).map_err(|error| format!("cannot delegate {group}: {error}"))?;
-    }
-    Ok(())
-}
-
 fn spawn(command: &mut process::Command, group: &str, terminal: bool) -> Result<u32, String> {
     let program = command.get_program().to_string_lossy().into_owned();
     let procs = cgroup::path(group).join("cgroup.procs");
@@ -396,25 +367,4 @@ fn spawn(command: &mut process::Command, group: &str, terminal: bool) -> Result<
         .map_err(|error| format!("cannot execute {program}: {error}"))?;
     // Dropping the handle neither waits nor kills: the loop reaps all children.
     Ok(child.id())
-}
-
-/// State folders are as the service sees them, their mounts are shifted; runtime folders on the host are shifted.
-fn make_folders(service: &Service) -> Result<(), String> {
-    let shift = service.first_id.unwrap_or(0);
-    for name in &service.state_directory {
-        make_folder(&format!("/var/lib/{name}"), 0o755, service.uid, service.gid)?;
-    }
-    for name in &service.runtime_directory {
-        make_folder(&format!("/run/{name}"), 0o755, service.uid + shift, service.gid + shift)?;
-    }
-    Ok(())
-}
-
-pub(super) fn make_folder(path: &str, mode: u32, uid: u32, gid: u32) -> Result<(), String> {
-    let make = || {
-        fs::create_dir_all(path)?;
-        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
-        chown(path, Some(uid), Some(gid))
-    };
-    make().map_err(|error| format!("cannot make {path}: {error}"))
 }

@@ -18,8 +18,8 @@ use serde_json::{Value, json};
 
 use super::Machine;
 use super::calls::Answer;
-use super::session::CONSOLE;
 use super::trial::{self, Trial};
+use crate::builtin::CONSOLE;
 use crate::facts::{self, Booted, Facts};
 use crate::log;
 use crate::sequence::UNITS;

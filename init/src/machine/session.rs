@@ -17,8 +17,6 @@ use crate::control::Waiting;
 use crate::core::state::Exit;
 use crate::log;
 
-/// The unit whose container people work in.
-pub const CONSOLE: &str = "console.service";
 /// How long a session may take to end after its caller hung up.
 const PATIENCE: u64 = 5_000_000;
 const SIGHUP: i32 = 1;

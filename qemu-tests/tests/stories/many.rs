@@ -58,7 +58,7 @@ fn upgrades_in_a_row_leave_nothing_behind() -> Result<()> {
         Ok(count) => count.parse().with_context(|| format!("ASHLAR_UPGRADES={count} is no number"))?,
         Err(_) => FEW,
     };
-    let mut site = Site::new("many", ("0.2.0", BETTER), "")?;
+    let mut site = Site::new("many", ("0.2.0", BETTER), "well-for = \"1s\"\n")?;
     site.publisher.publish(&site.second, &[])?;
     let vm = &mut site.vm;
     vm.boot()?;

@@ -20,8 +20,8 @@ use nix::sys::memfd::{MFdFlags, memfd_create};
 use pkcs8::{EncryptedPrivateKeyInfo, LineEnding, PrivateKeyInfo, SecretDocument};
 use serde::Deserialize;
 
-/// For keys that are encrypted, or are to be.
-const PASSPHRASE: &str = "ASHLAR_KEY_PASSPHRASE";
+use crate::passphrase::{self, VARIABLE};
+
 /// RFC 8410.
 const ED25519: pkcs8::ObjectIdentifier = pkcs8::ObjectIdentifier::new_unwrap("1.3.101.112");
 /// An octet string of 32 bytes, as the private key stands inside of PKCS #8.
@@ -179,16 +179,11 @@ fn block<'a>(text: &'a str, label: &str) -> Option<&'a str> {
     Some(&text[from..to])
 }
 
-/// What private keys are encrypted with, if with anything.
-pub fn passphrase() -> Option<String> {
-    std::env::var(PASSPHRASE).ok().filter(|text| !text.is_empty())
-}
-
 fn private_pem(key: &SigningKey) -> pkcs8::Result<String> {
     let content = [&OCTETS[..], &key.seed()].concat();
     let algorithm = pkcs8::AlgorithmIdentifierRef { oid: ED25519, parameters: None };
     let plain = PrivateKeyInfo::new(algorithm, &content);
-    let pem = match passphrase() {
+    let pem = match passphrase::read() {
         Some(word) => plain.encrypt(rand_core::OsRng, word)?.to_pem(ENCRYPTED, LineEnding::LF)?,
         None => SecretDocument::try_from(plain)?.to_pem(PRIVATE, LineEnding::LF)?,
     };
@@ -200,9 +195,9 @@ fn decrypt(text: &str) -> anyhow::Result<SigningKey> {
     let pem = block(text, PRIVATE).or(block(text, ENCRYPTED)).unwrap_or_default();
     let (label, document) = SecretDocument::from_pem(pem).map_err(|error| failed(error.into()))?;
     let document = if label == ENCRYPTED {
-        let word = passphrase().with_context(|| format!("it is encrypted; set {PASSPHRASE}"))?;
+        let word = passphrase::read().with_context(|| format!("it is encrypted; set {VARIABLE}"))?;
         let encrypted = EncryptedPrivateKeyInfo::try_from(document.as_bytes()).map_err(failed)?;
-        encrypted.decrypt(word).map_err(|_| anyhow::anyhow!("{PASSPHRASE} is not its passphrase"))?
+        encrypted.decrypt(word).map_err(|_| anyhow::anyhow!("{VARIABLE} is not its passphrase"))?
     } else {
         document
     };

@@ -7,7 +7,7 @@ use ashlar_config::unit::{
 use serde_json::Value;
 use zbus::Variant;
 
-use super::service::{exec_of, output, root, service, words};
+use super::settings::{exec_of, output, root, service, words};
 use super::{Property, fixed, none_of, text, texts};
 use crate::cgroup::NONE;
 use crate::world::UnitView;

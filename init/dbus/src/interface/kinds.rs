@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use zbus::Variant;
 
-use super::service::{kill_mode, real_of, word};
+use super::settings::{kill_mode, real_of, word};
 use super::{Interface, Method, Property, emits, fixed, manages, none_of, reads, silent, text};
 use crate::actions;
 use crate::cgroup::NONE;

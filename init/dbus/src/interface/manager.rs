@@ -2,11 +2,11 @@
 
 use ashlar_config::glob;
 use ashlar_config::systemd::FOLDERS;
-use ashlar_control::message::{FileChange, JobKind, Method as Ask, Reply, Shutdown};
+use ashlar_control::message::{Event, FileChange, JobKind, Method as Ask, Reply, Shutdown};
 use ashlar_control::status::Unit;
 use zbus::{OwnedObjectPath, Variant};
 
-use super::service::real_of;
+use super::settings::real_of;
 use super::unit::bytes_of;
 use super::unit_files::{self, FORCE, RUNTIME, changed, file, files, informed, three};
 use super::{Call, Interface, Method, Property, emits, fixed, manages, object, reads, silent, text, texts};
@@ -366,9 +366,9 @@ static METHODS: &[Method] = &[
     }),
     manages("Reload", "", "", |world, _| done(world, &Ask::Reload {})),
     manages("Reexecute", "", "", |world, _| {
-        world.tell("Reloading", &(true,));
+        world.tell(&Event::Reloading(true));
         done(world, &Ask::Reexecute {})?;
-        world.tell("Reloading", &(false,));
+        world.tell(&Event::Reloading(false));
         Ok(Body::empty())
     }),
     reads("Dump", "", "s", |world, _| Ok(Body::of(&(dump(world, &[]),)))),

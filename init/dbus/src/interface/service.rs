@@ -1,14 +1,9 @@
 //! org.freedesktop.systemd1.Service.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
-use ashlar_config::unit::{
-    Body as Kind, Command, Exec, KillMode, NotifyAccess, Output, Service, ServiceType, Supervision,
-};
-use serde::Serialize;
-use serde_json::Value;
+use ashlar_config::unit::{Command, NotifyAccess, ServiceType};
 use zbus::Variant;
 
+use super::settings::{service, supervision, word, words};
 use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, text};
 use crate::actions;
 use crate::cgroup::NONE;
@@ -132,60 +127,11 @@ struct Row {
     status: i32,
 }
 
-pub fn service(unit: &UnitView) -> Service {
-    match &unit.settings.body {
-        Kind::Service(service) => (**service).clone(),
-        Kind::Mount(mount) => mount.service.clone(),
-        _ => Service::default(),
-    }
-}
-
-pub fn supervision(unit: &UnitView) -> Supervision {
-    service(unit).supervision
-}
-
-/// How it runs on the host, if it does.
-pub fn exec_of(unit: &UnitView) -> Exec {
-    service(unit).host.map(|exec| *exec).unwrap_or_default()
-}
-
-pub fn root(unit: &UnitView) -> String {
-    let service = service(unit);
-    if service.bundle.is_empty() { String::new() } else { format!("{}/rootfs", service.bundle) }
-}
-
-pub fn output(unit: &UnitView) -> &'static str {
-    match service(unit).output {
-        Output::Journal => "journal",
-        Output::Null => "null",
-        Output::Tty => "tty",
-    }
-}
-
 fn access(unit: &UnitView) -> NotifyAccess {
     let service = service(unit);
     let notifies = matches!(service.service_type, ServiceType::Notify | ServiceType::NotifyReload);
     let default = if notifies { NotifyAccess::Main } else { NotifyAccess::None };
     service.supervision.notify_access.unwrap_or(default)
-}
-
-/// A setting's word, which is systemd's.
-pub fn word(value: &impl Serialize) -> String {
-    serde_json::to_value(value).ok().and_then(|value| value.as_str().map(str::to_owned)).unwrap_or_default()
-}
-
-/// Whom a stop is for.
-pub fn kill_mode(unit: &UnitView) -> KillMode {
-    match &unit.settings.body {
-        Kind::Service(service) => service.supervision.kill_mode,
-        Kind::Scope(scope) => scope.kill_mode,
-        _ => KillMode::default(),
-    }
-}
-
-pub fn words(unit: &UnitView, pointer: &str) -> Vec<String> {
-    let list = unit.bundle(pointer).and_then(Value::as_array);
-    list.into_iter().flatten().filter_map(|word| word.as_str().map(str::to_owned)).collect()
 }
 
 fn ended(unit: &UnitView) -> (u64, u64) {
@@ -250,10 +196,4 @@ fn extended(rows: Vec<Row>) -> Variant<'static> {
         true => none_of("(sasasttttuii)"),
         false => Variant::new(rows.into_iter().map(row).collect::<Vec<_>>()),
     }
-}
-
-/// Microseconds since the epoch of a moment that is so long after the kernel started.
-pub fn real_of(monotonic: u64) -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64);
-    now.saturating_sub(ashlar_sys::clock::monotonic()).saturating_add(monotonic)
 }

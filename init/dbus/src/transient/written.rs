@@ -5,7 +5,7 @@ use ashlar_config::unit::{Body as Kind, Exec};
 use zbus::Variant;
 
 use super::INFINITY;
-use super::value::Take;
+use crate::value::Take;
 
 /// A property as a unit file would say it.
 pub fn as_written(name: &str, value: &Variant<'_>) -> Option<(String, String)> {

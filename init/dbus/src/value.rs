@@ -4,8 +4,17 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use zbus::Variant;
 
-use super::mistyped;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
+
+/// There is no such property, or none that can be set.
+pub fn unknown(name: &str) -> Fault {
+    Fault::new(fault::PROPERTY_READ_ONLY, format!("Cannot set property {name}, or unknown property."))
+}
+
+/// A property does not have a value of that type.
+pub fn mistyped(name: &str) -> Fault {
+    Fault::invalid(format!("Property {name} has a value of a wrong type."))
+}
 
 /// A value of the type that a property has.
 pub fn get<T: Take>(name: &str, value: &Variant<'_>) -> Result<T, Fault> {
