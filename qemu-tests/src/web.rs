@@ -1,6 +1,6 @@
 //! A web server on loopback for what machines fetch: the files of a folder, whole or in parts (RFC 9110, 14), and a count of
-//! what it gave. It can be told to misbehave. It is a proxy, too, for which all hosts have that folder (RFC 9112, 3.2.2), and a
-//! FleetLock server with one lock that somebody may have.
+//! what it gave. It can be told to misbehave. It is a proxy, too, behind which every host has that folder (RFC 9110, 9.3.6), and
+//! a FleetLock server with one lock that somebody may have.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -98,21 +98,6 @@ fn taken(list: &Mutex<Vec<String>>) -> Vec<String> {
 }
 
 impl Shared {
-    /// The path of what is asked for, by itself or as of another host.
-    fn path(&self, target: &str) -> String {
-        let path = match target.strip_prefix("http://") {
-            None => target,
-            Some(rest) => {
-                let (host, path) = rest.split_once('/').unwrap_or((rest, ""));
-                if let Ok(mut proxied) = self.proxied.lock() {
-                    proxied.push(host.to_owned());
-                }
-                path
-            }
-        };
-        path.trim_start_matches('/').replace("%5E", "^")
-    }
-
     /// How many of these bytes are sent before the connection is cut; all of them, for the most part.
     fn allowed(&self, bytes: usize) -> usize {
         let Ok(mut cut) = self.cut_after.lock() else { return bytes };
@@ -148,7 +133,14 @@ fn converse(stream: &TcpStream, shared: &Shared) -> Result<()> {
             answer_about_lock(stream, path.split(' ').next().unwrap_or_default(), shared)?;
             continue;
         }
-        let path = shared.path(request.split(' ').nth(1).unwrap_or_default());
+        if let Some(host) = request.strip_prefix("CONNECT ") {
+            if let Ok(mut proxied) = shared.proxied.lock() {
+                proxied.push(host.split(' ').next().unwrap_or_default().to_owned());
+            }
+            (&*stream).write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
+            continue;
+        }
+        let path = request.split(' ').nth(1).unwrap_or_default().trim_start_matches('/').replace("%5E", "^");
         let is_plain = Path::new(&path).components().all(|part| matches!(part, Component::Normal(_)));
         let file = fs::File::open(shared.folder.join(&path)).ok().filter(|_| is_plain);
         let file = file.filter(|file| file.metadata().is_ok_and(|metadata| metadata.is_file()));
@@ -234,10 +226,10 @@ mod tests {
         let answer = "HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 2-4/10\r\nContent-Length: 3\r\n\r\n234";
         assert_eq!(ask(&web, part), answer);
         assert_eq!(web.given(), 13);
-        let proxied = "GET http://a.example/a/file HTTP/1.1\r\n\r\n";
-        assert_eq!(ask(&web, proxied), "HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789");
-        assert_eq!((web.asked_as_proxy(), web.given()), (vec!["a.example".to_owned()], 10));
-        for path in ["/a", "/none", "/../etc/passwd", "http://a.example", "http://a.example/../x"] {
+        let proxied = format!("CONNECT a.example:80 HTTP/1.1\r\nHost: a.example:80\r\n\r\n{part}");
+        assert_eq!(ask(&web, &proxied), format!("HTTP/1.1 200 OK\r\n\r\n{answer}"));
+        assert_eq!((web.asked_as_proxy(), web.given()), (vec!["a.example:80".to_owned()], 3));
+        for path in ["/a", "/none", "/../etc/passwd"] {
             assert!(ask(&web, &format!("GET {path} HTTP/1.1\r\n\r\n")).starts_with("HTTP/1.1 404"), "{path}");
         }
         web.forget_parts(true);

@@ -28,7 +28,7 @@ pub struct Options {
 const STATIC: Linked = Linked {
     packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-os"],
     programs: &["boot", "state", "init", "provision", "bus", "os", "login"],
-    flags: &[STATICALLY, PACKED],
+    flags: &[STATICALLY, PACKED, "-Clink-arg=-Wl,-T,init/no-unwinding.ld"],
     folder: None,
     target: Arch::target,
 };

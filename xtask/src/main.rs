@@ -1,5 +1,5 @@
 //! What a developer does with this repository: `cargo xtask VERB`. One module for each verb; what they share is in
-//! `project` (where things are) and `step` (running programs).
+//! `project` (where things are), `step` (running programs) and `tally` (what tests came to).
 
 mod bench;
 mod directives;
@@ -9,6 +9,7 @@ mod project;
 mod run;
 mod setup;
 mod step;
+mod tally;
 mod test;
 mod tidy;
 

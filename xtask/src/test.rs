@@ -1,8 +1,6 @@
 //! `test`: setup, tidy, unit tests, images, then the stories in virtual machines. A part that fails does not keep the
 //! others from running, except that there are no stories without images. The last line counts what all of them did.
 
-pub mod tally;
-
 use std::process::Command;
 
 use anyhow::{Result, bail};
@@ -13,8 +11,8 @@ use ashlar_qemu_tests::{
 };
 
 use crate::step::{cargo, say};
+use crate::tally::{self, Tally};
 use crate::{image, project, setup, tidy};
-use tally::Tally;
 
 /// Virtual machines at the same time.
 const MACHINES: &str = "2";

@@ -10,7 +10,7 @@ mod workspace;
 use anyhow::{Result, bail};
 
 use crate::step::cargo;
-use crate::test::tally::Tally;
+use crate::tally::Tally;
 use workspace::Workspace;
 
 /// Finds faults, a sentence each.

@@ -97,9 +97,8 @@ What stands in the way of the boot's budget, in the order of what it costs: udev
 the kernel threads that verify and unpack the root, then networkd, resolved and PID 1. For an SSH banner sshd executes itself
 again. A changed unit costs laying out the root and hashing the disk anew.
 
-Of PID 1's program 0.75 MB are glibc, linked statically, 0.13 MB print backtraces, which the standard library always
-brings, and 0.33 MB are tables for unwinding, which nobody does and which the compiler makes all the same. The rest, 1.9 MB,
-is PID 1 itself; reading and writing JSON is a quarter of that.
+Of PID 1's program 0.75 MB are glibc, linked statically, and 0.13 MB print backtraces, which the standard library always
+brings. The rest, 1.9 MB, is PID 1 itself; reading and writing JSON is a quarter of that.
 
 Starting the thousandth unit costs more than the first because PID 1 is copied for each start, with the descriptors that
 services have left with it: journald leaves one for every running service that it listens to. The same thousand units with
