@@ -157,6 +157,16 @@ fn descriptors_are_passed_or_closed() {
 }
 
 #[test]
+fn devices_that_are_read_only_are_all_there() {
+    let Some(mut place) = Place::new() else { return };
+    let mounts = place.config["mounts"].as_array_mut().unwrap();
+    let devices = mounts.iter_mut().find(|mount| mount["destination"] == "/dev").unwrap();
+    devices["options"].as_array_mut().unwrap().push(json!("ro"));
+    let script = "test -c /dev/null && test -d /dev/pts && ! touch /dev/new 2> /dev/null";
+    assert_eq!(place.run("r", &["sh", "-c", script]), Said { code: 0, out: String::new(), err: String::new() });
+}
+
+#[test]
 fn what_lies_under_a_new_file_system_is_copied_up() {
     let Some(mut place) = Place::new() else { return };
     std::fs::write(place.rootfs().join("etc/name"), "below\n").unwrap();
