@@ -6,7 +6,9 @@ use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::{About, Failed, containers};
+use ashlar_sys::credentials;
+
+use crate::{About, Failed};
 
 const MANAGER: &str = "org.freedesktop.systemd1.Manager";
 /// How long a job may take.
@@ -64,7 +66,7 @@ pub const NO_SUCH_UNIT: &str = "org.freedesktop.systemd1.NoSuchUnit";
 impl Bus {
     /// Connects to the manager of the system, or of the user.
     pub fn connect() -> Result<Self, Failed> {
-        let path = match containers::is_root_of_the_host() {
+        let path = match credentials::is_root_of_the_host() {
             true => PathBuf::from("/run/systemd/private"),
             false => {
                 let folder = std::env::var("XDG_RUNTIME_DIR")

@@ -32,19 +32,9 @@ pub const KILL: i32 = 9;
 pub fn root(said: Option<&str>) -> Result<PathBuf, Failed> {
     match (said, std::env::var("XDG_RUNTIME_DIR")) {
         (Some(said), _) => std::path::absolute(said).about(format!("use --root {said}")),
-        (None, Ok(folder)) if !is_root_of_the_host() => Ok(PathBuf::from(folder).join("ashlar-runtime")),
+        (None, Ok(folder)) if !credentials::is_root_of_the_host() => Ok(PathBuf::from(folder).join("ashlar-runtime")),
         _ => Ok("/run/ashlar-runtime".into()),
     }
-}
-
-/// Whether we are root, and not just of a user namespace.
-pub fn is_root_of_the_host() -> bool {
-    credentials::user() == 0 && !in_user_namespace()
-}
-
-fn in_user_namespace() -> bool {
-    let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    map.split_whitespace().ne(["0", "0", "4294967295"])
 }
 
 /// What is known about a container.

@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use ashlar_runtime::Bundle;
 use ashlar_runtime::spec::Resources;
+use ashlar_sys::credentials;
 
 use crate::bus::{Bus, Value};
-use crate::containers::{self, State};
+use crate::containers::State;
 use crate::flags::Said;
 use crate::{Failed, group};
 
@@ -57,7 +58,7 @@ impl Manager {
         match self {
             Self::Disabled => Ok(Plan::default()),
             Self::Cgroupfs => {
-                let root = containers::is_root_of_the_host();
+                let root = credentials::is_root_of_the_host();
                 let group = match written {
                     Some(path) => format!("/{}", path.trim_start_matches('/')),
                     None if root => format!("/ashlar-runtime/{id}"),
@@ -76,7 +77,7 @@ impl Manager {
 
 /// Slice and scope of `SLICE:PREFIX:NAME`.
 fn scope(written: Option<&str>, id: &str) -> Result<(String, String), Failed> {
-    let root = containers::is_root_of_the_host();
+    let root = credentials::is_root_of_the_host();
     let default = if root { "system.slice" } else { "user.slice" };
     let Some(written) = written else { return Ok((default.into(), format!("ashlar-{id}.scope"))) };
     let [slice, prefix, name] = written.split(':').collect::<Vec<_>>()[..] else {

@@ -260,12 +260,14 @@ fn begin_join(request: &Request<'_>, group: Option<&File>, reporter: &Reporter, 
         request.close_others(&[reporter.raw(), target.as_raw_fd()]);
         run(request, reporter, |reporter| join::run(request, &target, reporter))
     };
-    if own_pids && request.bundle.owns(NamespaceKind::User) && !credentials::may_administer() {
-        // Without the host's rights one has to be root in there first, which is for good.
-        return Ok(fork_within(group, Some(&target), Some(&target), &[], body)?);
-    }
-    // The namespace of children is the caller's to set; it is set back at once.
+    // The namespace of children is the caller's to set, and is set back at once.
     let home = File::open("/proc/self/ns/pid").step(Step::Namespace, "/proc/self/ns/pid")?;
+    if own_pids && namespace::enter(&home, &[Kind::Pid]).is_err() {
+        // The way back takes rights over the namespace at home, which root of a user namespace has not. Without rights over
+        // the container's either, one has to be root in there first, which is for good.
+        let users = (request.bundle.owns(NamespaceKind::User) && !credentials::may_administer()).then_some(&target);
+        return Ok(fork_within(group, users, Some(&target), &[], body)?);
+    }
     if own_pids {
         namespace::enter(&target, &[Kind::Pid]).step(Step::Namespace, subject())?;
     }

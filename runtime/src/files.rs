@@ -36,8 +36,9 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Resul
         }
     };
     let nodes = if has_own_devices(bundle) { nodes::plan(bundle)? } else { Vec::new() };
+    let mut read_only = Vec::new();
     for (mount, passed) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
-        mount_one(bundle, mount, passed.take(), &root)?;
+        mount_one(bundle, mount, passed.take(), &root, &mut read_only)?;
     }
     let console = wanted.then(|| Console::new(&root, bundle.process())).transpose()?;
     if has_own_devices(bundle) {
@@ -47,6 +48,8 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Resul
         nodes::put(&nodes, &root, terminal.as_ref().or(parts.console.as_ref()))?;
     }
     make_working_directory(bundle, &root);
+    let change = Change { set: READ_ONLY, ..Change::default() };
+    read_only.iter().try_for_each(|made| mounts::change(made, &change, false)).step(Step::Mount, "tmpfs, read-only")?;
     Ok((root, console))
 }
 
@@ -126,7 +129,14 @@ fn overlay(bundle: &Bundle, lower: &OwnedFd, stage: &impl AsFd) -> std::io::Resu
     Ok(root)
 }
 
-fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &OwnedFd) -> Result<(), Failure> {
+/// `read_only` gets what shall be so once all that is placed in it is there.
+fn mount_one(
+    bundle: &Bundle,
+    mount: &Mount,
+    passed: Option<OwnedFd>,
+    root: &OwnedFd,
+    read_only: &mut Vec<OwnedFd>,
+) -> Result<(), Failure> {
     let options = Options::parse(&mount.options);
     let place = &mount.destination;
     match origin(mount, &options, &bundle.directory, |kind| bundle.owns(kind)) {
@@ -163,9 +173,14 @@ fn mount_one(bundle: &Bundle, mount: &Mount, passed: Option<OwnedFd>, root: &Own
                 copy_up::copy(&target, &made).step(Step::Mount, &subject)?;
             }
             mounts::attach(&made, &target).step(Step::Mount, &subject)?;
-            let Some((spread, all)) = options.propagation else { return Ok(()) };
-            let change = Change { propagation: Some(spread), ..Change::default() };
-            mounts::change(&made, &change, all).step(Step::Mount, subject)
+            if let Some((spread, all)) = options.propagation {
+                let change = Change { propagation: Some(spread), ..Change::default() };
+                mounts::change(&made, &change, all).step(Step::Mount, subject)?;
+            }
+            if kind == "tmpfs" && (options.set | options.set_below) & READ_ONLY != 0 {
+                read_only.push(made);
+            }
+            Ok(())
         }
     }
 }
@@ -202,7 +217,9 @@ fn make_file_system(kind: &str, mount: &Mount, options: &Options, label: Option<
     {
         system.set("context", label)?;
     }
-    system.mount(options.set | options.set_below)
+    // A tmpfs is empty: other mounts, nodes and what lies under it are placed there first.
+    let later = if kind == "tmpfs" { READ_ONLY } else { 0 };
+    system.mount((options.set | options.set_below) & !later)
 }
 
 /// /dev is the container's own: a file system for it, or a folder of its root.

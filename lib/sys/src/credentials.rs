@@ -168,6 +168,12 @@ pub fn may_administer() -> bool {
     read == 0 && data[0].effective & 1 << SYS_ADMIN != 0
 }
 
+/// Whether this process acts as root, and not just as that of a user namespace.
+pub fn is_root_of_the_host() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    user() == 0 && map.split_whitespace().eq(["0", "0", "4294967295"])
+}
+
 /// The user that this process acts as.
 pub fn user() -> u32 {
     // SAFETY: takes nothing and cannot fail.

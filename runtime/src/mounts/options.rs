@@ -98,6 +98,8 @@ impl Options {
     fn add(&mut self, option: &str) {
         let bits = |name| BITS.iter().find(|(known, ..)| *known == name).map(|(_, set, clear)| (*set, *clear));
         match option {
+            // podman's, where a label of SELinux would be.
+            "" => {}
             "bind" => self.bind = true,
             "rbind" => (self.bind, self.recursive) = (true, true),
             "idmap" => self.idmap = true,
@@ -150,6 +152,6 @@ mod tests {
         check("rslave", Options { propagation: Some((Propagation::Slave, true)), ..Options::default() });
         check("bind,x-optional,x-other", Options { bind: true, optional: true, ..Options::default() });
         let data = vec![("mode".to_owned(), Some("755".to_owned())), ("newinstance".to_owned(), None)];
-        check("nodev,mode=755,newinstance", Options { set: NO_DEVICES, data, ..Options::default() });
+        check("nodev,,mode=755,newinstance", Options { set: NO_DEVICES, data, ..Options::default() });
     }
 }

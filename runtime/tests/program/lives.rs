@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::fixture::{Place, Said, is_root};
+use crate::fixture::{Place, Said, finish, is_root};
 
 fn await_status(place: &Place, id: &str, expect: &str) {
     let end = Instant::now() + Duration::from_secs(10);
@@ -38,6 +38,26 @@ fn a_life() {
     assert!(place.call(&["exec", "a", "true"]).err.contains("it is stopped"));
     assert_eq!(place.call(&["delete", "a"]).code, 0);
     assert!(place.status("a").contains("container `a` does not exist"));
+}
+
+/// As an engine without root runs all of its containers: it has made one user namespace, and they make none.
+#[test]
+fn a_life_under_root_of_a_user_namespace() {
+    let Some(mut place) = Place::new().filter(|_| is_root()) else { return };
+    for mount in place.config["mounts"].as_array_mut().unwrap() {
+        // A group that has no number in there.
+        mount["options"].as_array_mut().unwrap().retain(|option| option != "gid=5");
+    }
+    place.arguments(&["sleep", "60"]).write();
+    let program = place.command(&[], &[]);
+    let words: Vec<&str> =
+        [program.get_program()].into_iter().chain(program.get_args()).map(|w| w.to_str().unwrap()).collect();
+    let call = words.join(" ");
+    let mut engine = std::process::Command::new("unshare");
+    engine.args(["--user", "--map-root-user", "--mount", "sh", "-ec"]).current_dir(place.bundle()).arg(format!(
+        "{call} create u > /dev/null 2> ../errors; {call} start u; {call} exec u cat /proc/1/comm; {call} delete -f u"
+    ));
+    assert_eq!(finish(engine), Said { code: 0, out: "sleep\n".into(), err: String::new() });
 }
 
 #[test]
@@ -134,6 +154,16 @@ fn descriptors_are_passed_or_closed() {
     let low = |line: &&str| line.parse::<u32>().is_ok_and(|number| number < 23);
     let plain = String::from_utf8_lossy(&plain.stdout).into_owned();
     assert_eq!(said.out.lines().collect::<Vec<_>>(), plain.lines().filter(low).collect::<Vec<_>>(), "{said:?}");
+}
+
+#[test]
+fn devices_that_are_read_only_are_all_there() {
+    let Some(mut place) = Place::new() else { return };
+    let mounts = place.config["mounts"].as_array_mut().unwrap();
+    let devices = mounts.iter_mut().find(|mount| mount["destination"] == "/dev").unwrap();
+    devices["options"].as_array_mut().unwrap().push(json!("ro"));
+    let script = "test -c /dev/null && test -d /dev/pts && ! touch /dev/new 2> /dev/null";
+    assert_eq!(place.run("r", &["sh", "-c", script]), Said { code: 0, out: String::new(), err: String::new() });
 }
 
 #[test]
