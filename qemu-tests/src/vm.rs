@@ -26,7 +26,9 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 const BOOT: Duration = Duration::from_secs(60);
 /// Likewise, from a reset to the firmware's first word.
 const FIRMWARE: Duration = Duration::from_secs(20);
-/// What QEMU said of a machine that stood still after a reset.
+/// Likewise, until a machine that says nothing is nudged; part of [`BOOT`].
+const QUIET: Duration = Duration::from_secs(15);
+/// What QEMU said of a machine that stood still.
 const STOOD_STILL: &str = "stood-still.log";
 const GIB: u64 = 1 << 30;
 
@@ -211,13 +213,20 @@ impl Vm {
 
     /// Waits for the line that says that the machine is there, and returns it.
     pub fn wait_ready(&mut self) -> Result<String> {
-        let patience = BOOT * self.launch.accelerator.slowness();
-        let waited = self.serial()?.wait_for_line(READY, patience);
-        if waited.is_err() && self.running()?.qemu.try_wait()?.is_none() && self.stands_still()? {
-            self.switch_off_and_on()?;
-            return self.serial()?.wait_for_line(READY, patience);
+        let slowness = self.launch.accelerator.slowness();
+        let (quiet, mut turns) = (QUIET * slowness, BOOT.as_secs() / QUIET.as_secs());
+        loop {
+            turns -= 1;
+            match self.serial()?.wait_for_line(READY, quiet) {
+                Err(_) if turns > 0 && self.running()?.qemu.try_wait()?.is_none() => {}
+                waited => return waited,
+            }
+            if self.stands_still()? {
+                self.switch_off_and_on()?;
+            } else {
+                self.nudge()?;
+            }
         }
-        waited
     }
 
     /// Connects by SSH as soon as the machine takes it.
@@ -323,15 +332,31 @@ impl Vm {
     /// What a person does with such a machine. Nothing of its disk was started, so that this costs no try of it.
     fn switch_off_and_on(&mut self) -> Result<()> {
         println!("  the firmware said nothing after a reset: {} is switched off and on", self.name);
-        let qmp = self.qmp()?;
-        let mut state = String::new();
-        for line in ["info registers", "info registers", "info pic", "info mtree -f"] {
-            state += &qmp.monitor(line).unwrap_or_else(|error| error.to_string());
-        }
-        fs::write(self.folder.join(STOOD_STILL), state)?;
+        self.note_state()?;
         self.keep_logs();
         self.cut()?;
         self.start()
+    }
+
+    /// Stops the processors and has them go on, which no guest notices. A boot loader was once seen to sleep for minutes, as if
+    /// no clock ticked.
+    fn nudge(&mut self) -> Result<()> {
+        println!("  {} has said nothing for long: its processors are stopped and started", self.name);
+        self.note_state()?;
+        let qmp = self.qmp()?;
+        qmp.execute("stop", &json!({}))?;
+        qmp.execute("cont", &json!({})).map(drop)
+    }
+
+    /// Keeps what QEMU says of its processors.
+    fn note_state(&mut self) -> Result<()> {
+        let path = self.folder.join(STOOD_STILL);
+        let mut state = fs::read_to_string(&path).unwrap_or_default();
+        let qmp = self.qmp()?;
+        for line in ["info registers", "info lapic", "info pic"] {
+            state += &qmp.monitor(line).unwrap_or_else(|error| error.to_string());
+        }
+        fs::write(&path, state).with_context(|| format!("cannot write {}", path.display()))
     }
 
     /// Waits until the machine has switched itself off, and says whether QEMU ended well.
