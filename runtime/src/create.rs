@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 
 use ashlar_sys::process::{self, Child};
 
-use crate::begin::{self, Request};
+use crate::begin;
 use crate::error::{Error, InStep, Step};
+use crate::request::Request;
 use crate::setup::Setup;
 use crate::{channel, host_side, setup};
 

@@ -12,9 +12,9 @@ use std::path::Path;
 use ashlar_sys::credentials::Capabilities as Sets;
 use ashlar_sys::{credentials, mounts, process};
 
-use crate::begin::Request;
 use crate::bundle::Bundle;
 use crate::error::{Failure, InStep, Step};
+use crate::request::Request;
 use crate::seccomp::Filter;
 use crate::setup::Reporter;
 use crate::spec::Process;

@@ -9,11 +9,11 @@ use std::path::Path;
 
 use ashlar_sys::{mounts, terminal};
 
-use crate::begin::Request;
 use crate::bundle::Bundle;
 use crate::channel::{Channel, Topic};
 use crate::error::{Failure, InStep, Step};
 use crate::hooks::run_hooks;
+use crate::request::Request;
 use crate::spec::NamespaceKind;
 use crate::{cgroup, limits, sources};
 

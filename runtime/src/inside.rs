@@ -7,13 +7,13 @@ use std::os::fd::OwnedFd;
 use ashlar_sys::namespace::{self, Kind};
 use ashlar_sys::{credentials, filesystem, mounts, network, terminal};
 
-use crate::begin::Request;
 use crate::bundle::{self, Bundle};
 use crate::channel::{Channel, Topic};
 use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
 use crate::finish::Prepared;
 use crate::hooks::{run_hooks, run_last_hooks};
+use crate::request::Request;
 use crate::setup::Reporter;
 use crate::spec::NamespaceKind;
 use crate::{files, finish, gate, sources};

@@ -8,11 +8,11 @@ use std::os::fd::OwnedFd;
 use ashlar_sys::namespace::{self, Kind};
 use ashlar_sys::{credentials, terminal};
 
-use crate::begin::Request;
 use crate::bundle::{self, Bundle};
 use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
 use crate::finish::{self, Prepared};
+use crate::request::Request;
 use crate::setup::Reporter;
 use crate::spec::NamespaceKind;
 use crate::{host_side, limits, scheduling};

@@ -14,9 +14,9 @@ use ashlar_sys::seccomp::{self, Instruction};
 use ashlar_sys::{process, socket};
 use serde::Serialize;
 
-use crate::begin::Request;
 use crate::error::{Failure, InStep, Step};
 use crate::hooks::State;
+use crate::request::Request;
 use crate::spec::{Seccomp, SyscallArgument, SyscallRule};
 use assembler::{Condition, Leaf, Test};
 
