@@ -28,7 +28,8 @@ pub struct Options {
 const STATIC: Linked = Linked {
     packages: &["ashlar-boot", "ashlar-init", "ashlar-provision", "ashlar-dbus", "ashlar-os"],
     programs: &["boot", "state", "init", "provision", "bus", "os", "login"],
-    flags: &[STATICALLY, PACKED, "-Clink-arg=-Wl,-T,init/no-unwinding.ld"],
+    flags: &[STATICALLY, PACKED],
+    on_x86_64: &["-Clink-arg=-Wl,-T,init/no-unwinding.ld"],
     folder: None,
     target: Arch::target,
 };
@@ -38,6 +39,7 @@ const SMALL: Linked = Linked {
     packages: &["ashlar-runtime"],
     programs: &["ashlar-runtime"],
     flags: &[STATICALLY],
+    on_x86_64: &[],
     folder: None,
     target: setup::small_target,
 };
@@ -46,6 +48,7 @@ const DYNAMIC: Linked = Linked {
     packages: &["ashlar-updater"],
     programs: &["updater"],
     flags: &["-Ctarget-feature=-crt-static"],
+    on_x86_64: &[],
     // In one folder each would throw away what the other made.
     folder: Some("dynamic"),
     target: Arch::target,
@@ -59,6 +62,9 @@ struct Linked {
     packages: &'static [&'static str],
     programs: &'static [&'static str],
     flags: &'static [&'static str],
+    /// Further ones. A static program of aarch64 is not position-independent, and the C library's part of such a one refers
+    /// to the tables for unwinding.
+    on_x86_64: &'static [&'static str],
     /// Below Cargo's folder of what it makes.
     folder: Option<&'static str>,
     target: fn(Arch) -> &'static str,
@@ -121,7 +127,7 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
     let mut command = cargo();
     command.args(["build", "--profile", "image", "--target", target]);
     command.args(linked.packages.iter().flat_map(|package| ["--package", package]));
-    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked.flags)?);
+    command.env_remove("CARGO_ENCODED_RUSTFLAGS").env("RUSTFLAGS", flags(linked, arch)?);
     if arch != Arch::host() {
         command.env(format!("CARGO_TARGET_{}_LINKER", target.replace('-', "_").to_uppercase()), arch.linker());
         // For the one dependency with code that is not Rust.
@@ -141,8 +147,9 @@ fn link(linked: &Linked, arch: Arch) -> Result<PathBuf> {
 }
 
 /// How it is linked, and no path of this machine in what is built: the same sources give the same bytes anywhere.
-fn flags(linking: &[&str]) -> Result<String> {
-    let mut flags: Vec<String> = linking.iter().map(|flag| (*flag).to_owned()).collect();
+fn flags(linked: &Linked, arch: Arch) -> Result<String> {
+    let further = if arch == Arch::X86_64 { linked.on_x86_64 } else { &[] };
+    let mut flags: Vec<String> = linked.flags.iter().chain(further).map(|flag| (*flag).to_owned()).collect();
     flags.push(format!("--remap-path-prefix={}=/ashlar", project::root().display()));
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
