@@ -32,6 +32,8 @@ impl Drive {
     }
 }
 
+/// Where a machine's folder has the firmware's variables.
+pub const VARIABLES: &str = "variables.fd";
 /// Where the guest finds servers of this host's.
 pub const WEB: &str = "10.0.2.100";
 
@@ -199,7 +201,7 @@ impl Launch {
         let Some(template) = firmware.variables else {
             return Ok(vec!["-bios".into(), firmware.code.display().to_string()]);
         };
-        let variables = folder.join("variables.fd");
+        let variables = folder.join(VARIABLES);
         if !variables.exists() {
             fs::copy(&template, &variables).with_context(|| format!("cannot copy {}", template.display()))?;
         }

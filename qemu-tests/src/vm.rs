@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::arch::Arch;
 use crate::disk::Disk;
-use crate::qemu::{Launch, Network};
+use crate::qemu::{Launch, Network, VARIABLES};
 use crate::qmp::Qmp;
 use crate::serial::Serial;
 use crate::ssh::{self, Ran, Ssh, quote};
@@ -119,6 +119,7 @@ impl Builder {
     /// Makes the machine, switched off.
     pub fn make(self) -> Result<Vm> {
         let folder = folder_for(&self.name)?;
+        variables_in_memory(&folder, self.arch)?;
         let image = match self.image {
             Some(image) => image,
             None => fixture::image(self.arch)?.join("disk.raw"),
@@ -154,6 +155,18 @@ fn folder_for(name: &str) -> Result<PathBuf> {
     }
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
     Ok(folder)
+}
+
+/// The firmware writes its variables a byte at a time, and each is a write to their file: some thousands in a boot, which are
+/// not to wait for a disk that others keep busy. Arm's have 64 MiB, which is as much as containers have there.
+fn variables_in_memory(folder: &Path, arch: Arch) -> Result<()> {
+    let memory = Path::new("/dev/shm");
+    if !memory.is_dir() || arch != Arch::X86_64 {
+        return Ok(());
+    }
+    let link = folder.join(VARIABLES);
+    let place = memory.join(folder.file_name().unwrap_or_default()).with_extension("variables");
+    std::os::unix::fs::symlink(place, &link).with_context(|| format!("cannot make {}", link.display()))
 }
 
 impl Vm {
@@ -419,6 +432,9 @@ impl Drop for Vm {
         let _ = self.cut();
         if !self.finished || std::thread::panicking() {
             self.keep_logs();
+        }
+        if let Ok(variables) = fs::read_link(self.folder.join(VARIABLES)) {
+            let _ = fs::remove_file(variables);
         }
         let _ = fs::remove_dir_all(&self.folder);
     }
