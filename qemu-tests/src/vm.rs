@@ -227,12 +227,15 @@ impl Vm {
     /// Waits for the line that says that the machine is there, and returns it.
     pub fn wait_ready(&mut self) -> Result<String> {
         let slowness = self.launch.accelerator.slowness();
-        let (quiet, mut turns) = (QUIET * slowness, BOOT.as_secs() / QUIET.as_secs());
+        let (quiet, patience) = (QUIET * slowness, BOOT * slowness);
+        let mut turns = BOOT.as_secs() / QUIET.as_secs();
         loop {
             turns -= 1;
             match self.serial()?.wait_for_line(READY, quiet) {
                 Err(_) if turns > 0 && self.running()?.qemu.try_wait()?.is_none() => {}
-                waited => return waited,
+                waited => {
+                    return waited.with_context(|| format!("{} is not ready after {} s", self.name, patience.as_secs()));
+                }
             }
             if self.stands_still()? {
                 self.switch_off_and_on()?;
