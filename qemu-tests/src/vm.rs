@@ -234,7 +234,8 @@ impl Vm {
             match self.serial()?.wait_for_line(READY, quiet) {
                 Err(_) if turns > 0 && self.running()?.qemu.try_wait()?.is_none() => {}
                 waited => {
-                    return waited.with_context(|| format!("{} is not ready after {} s", self.name, patience.as_secs()));
+                    return waited
+                        .with_context(|| format!("{} is not ready after {} s", self.name, patience.as_secs()));
                 }
             }
             if self.stands_still()? {
