@@ -92,9 +92,10 @@ fn index(modules: &Tree, release: &str, tools: &Tools, key: Key, steps: &Steps) 
         }
         Ok(())
     })?;
+    let folder = folder.path();
     let origin: Arc<str> = format!("{PACKAGE}kmod").into();
     let mut indexed = modules.clone();
-    for entry in fs::read_dir(&folder).with_context(|| format!("read {}", folder.display()))? {
+    for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
         let path = entry?.path();
         let Some(name) = path.file_name().and_then(|name| name.to_str()) else { continue };
         let content = fs::read(&path).with_context(|| format!("read {}", path.display()))?;

@@ -84,7 +84,7 @@ pub fn build(args: &BuildArgs) -> anyhow::Result<()> {
     let root = steps.result(&context.key(), |result| context.root(&packs, &tools, &kernel, &steps, result))?;
     context.say("assemble the disk");
     let new = output.new_files()?;
-    context.release(&packs, &kernel, &steps, &root, new)?;
+    context.release(&packs, &kernel, &steps, root.path(), new)?;
     if !args.quick {
         context.say("sum up");
         context.sums(&tools, new)?;
@@ -272,7 +272,7 @@ impl Context {
             fs::write(&path, initramfs(&parts, |path| kernel.module(path))?)
                 .with_context(|| format!("write {}", path.display()))
         })?;
-        let path = folder.join("initramfs");
+        let path = folder.path().join("initramfs");
         fs::read(&path).with_context(|| format!("read {}", path.display()))
     }
 

@@ -284,6 +284,6 @@ pub fn write(
         key.with("tree", packaged.digest().to_string().as_bytes()).with("form", format!("{uuid}{time}").as_bytes());
     let first = steps.result(&key, |result| layer(&packaged, result, &[]))?;
     let path = folder.join(ROOT);
-    fs::copy(first.join(ROOT), &path).with_context(|| format!("write {}", path.display()))?;
+    fs::copy(first.path().join(ROOT), &path).with_context(|| format!("write {}", path.display()))?;
     layer(&added, folder, &["--incremental=data"])
 }
