@@ -44,7 +44,7 @@ pub struct Inputs<'a> {
     pub version: &'a str,
     /// Time of everything that has one.
     pub date: Date,
-    /// os-release of the root, which also goes into the unified kernel image.
+    /// os-release of the root, which also goes into the unified kernel image: its boot loader reads it.
     pub os_release: &'a str,
     /// Kernel release as uname(1) prints it.
     pub kernel_release: &'a str,
@@ -106,7 +106,8 @@ impl Inputs<'_> {
         if self.os_release.lines().find_map(image_version) != Some(true) {
             return Err(Error::OsRelease(self.version.to_owned()));
         }
-        let is_bad = |parameter: &&String| parameter.starts_with("roothash=") || parameter.contains(char::is_control);
+        let is_ours = |parameter: &str| ["roothash=", "ashlar.version="].iter().any(|key| parameter.starts_with(key));
+        let is_bad = |parameter: &&String| is_ours(parameter) || parameter.contains(char::is_control);
         if let Some(parameter) = self.parameters.iter().find(is_bad) {
             return Err(Error::Parameter(parameter.clone()));
         }
@@ -138,7 +139,7 @@ impl Inputs<'_> {
 
     fn uki(&self, root: RootHash) -> Result<Vec<u8>, Error> {
         let parameters = self.parameters.iter().map(|parameter| format!(" {parameter}")).collect::<String>();
-        let command_line = format!("roothash={root}{parameters}");
+        let command_line = format!("roothash={root} ashlar.version={}{parameters}", self.version);
         let uki = pe::Uki {
             os_release: self.os_release,
             command_line: &command_line,

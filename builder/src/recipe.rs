@@ -257,8 +257,7 @@ impl Context {
             .with("boot", &self.programs[BOOT])
             .with("modules", modules.join("\n").as_bytes())
             .with("lock", self.lock.to_string().as_bytes())
-            .with("kernel", kernel.release.as_bytes())
-            .with("os-release", self.os_release.as_bytes());
+            .with("kernel", kernel.release.as_bytes());
         let folder = steps.result(&key, |result| {
             let parts = InitramfsParts {
                 boot: &self.programs[BOOT],
@@ -266,7 +265,6 @@ impl Context {
                 dependencies: &kernel.index("modules.dep")?,
                 builtin: &kernel.index("modules.builtin")?,
                 kernel_release: &kernel.release,
-                os_release: &self.os_release,
             };
             let path = result.join("initramfs");
             fs::write(&path, initramfs(&parts, |path| kernel.module(path))?)

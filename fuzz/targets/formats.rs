@@ -4,6 +4,7 @@
 
 use std::io::Cursor;
 
+use ashlar_formats::alike::{Kind, made};
 use ashlar_formats::pe::authenticode;
 use ashlar_formats::{cpio, efi, erofs, fat, gpt, patch, pe, verity};
 
@@ -18,6 +19,16 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let _ = verity::top(&mut Cursor::new(bytes));
     if let Ok(image) = pe::Image::parse(bytes) {
         let _ = (image.section(".cmdline"), image.sections().count());
+    }
+    // Each the new file and the one that runs, in halves.
+    let (ours, new) = bytes.split_at(bytes.len() / 2);
+    for kind in [Kind::Tree, Kind::Uki] {
+        let mut read = |range: std::ops::Range<u64>| {
+            new.get(range.start as usize..range.end as usize).map(<[u8]>::to_vec).ok_or(())
+        };
+        if let Ok(Some(parts)) = kind.parts(ours, new.len() as u64, &mut read) {
+            assert_eq!(made(&parts, ours, new).len(), new.len());
+        }
     }
     let certificates = efi::entries(bytes, efi::X509);
     assert!(authenticode::verify(bytes, &certificates, &[]).is_err());

@@ -11,6 +11,7 @@ use ashlar_config::version::compare;
 use ashlar_control::update::{Outcome, Plan, Request, Stage, Until, Version, What};
 use ashlar_fetch::registry::Address;
 use ashlar_fetch::{Policy, Proxy};
+use ashlar_formats::alike::Kind;
 use ashlar_formats::date::Date;
 
 use crate::archive::Archive;
@@ -240,8 +241,8 @@ fn bring(
 ) -> Result<Outcome, Error> {
     let slots = Slots::find(boot)?;
     let running_tree = Tree::read(&slots.running.tree, boot.root_hash()?)?;
-    let tree_road = Road::find(source, offer, ("root.verity", &offer.tree), || Ok(Some(running_tree.bytes.clone())))?;
-    let tree_road = tree_road.near(peers);
+    let ours = Some((Kind::Tree, running_tree.bytes.clone()));
+    let tree_road = Road::find(source, offer, ("root.verity", &offer.tree), ours).near(peers);
     let tree = fetch_tree(&tree_road, offer)?;
     has_room(&slots.other, offer, &tree)?;
     let places = tree.places_in(&running_tree);
@@ -260,10 +261,15 @@ fn bring(
     if root_near == 0 {
         transfer = transfer.with_patch(patch());
     }
-    let running_uki = || esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose();
-    let uki = Road::find(source, offer, ("ashlar.efi", &offer.uki), running_uki)?.near(peers);
-    let fetch = transfer.fetch_bytes() - root_near + tree_road.fetch_bytes() + uki.fetch_bytes();
-    let near = root_near + tree_road.near_bytes() + uki.near_bytes();
+    // Not kept while the root comes: it holds the UKI that runs, which is as large as all else here together.
+    let uki = || {
+        let ours = esp.entry(&boot.version)?.map(|entry| esp.content(&entry)).transpose()?;
+        let ours = ours.map(|content| (Kind::Uki, content));
+        Ok::<_, Error>(Road::find(source, offer, ("ashlar.efi", &offer.uki), ours).near(peers))
+    };
+    let [uki_fetch, uki_near] = uki().map(|uki| [uki.fetch_bytes(), uki.near_bytes()])?;
+    let fetch = transfer.fetch_bytes() - root_near + tree_road.fetch_bytes() + uki_fetch;
+    let near = root_near + tree_road.near_bytes() + uki_near;
     drop(tree_road);
     let reuse = Some(transfer.local_bytes());
     let told =
@@ -275,7 +281,7 @@ fn bring(
     live::let_go(&slots.other)?;
     // What the firmware would refuse costs the version that is in the other slot nothing.
     let program = match Firmware::read()?.filter(|_| request.until == Until::Switch) {
-        Some(firmware) => Some(uki.content().and_then(|program| firmware.would_start(&program).map(|()| program))?),
+        Some(firmware) => Some(uki()?.content().and_then(|program| firmware.would_start(&program).map(|()| program))?),
         None => None,
     };
     // From here on the other slot holds no version that could be started: its entry has to go first.
@@ -296,7 +302,7 @@ fn bring(
     let write = &mut |fill: Fill<'_>| esp.write(fill, &offer.uki, &entry, offer.root_hash, &mut written);
     match &program {
         Some(program) => write(&mut |take| take(program))?,
-        None => uki.take(write)?,
+        None => uki()?.take(write)?,
     }
     esp.switch_to(&entry)?;
     // By now it is known who gave what.

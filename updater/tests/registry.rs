@@ -142,7 +142,7 @@ fn only_new_blocks_are_fetched() {
     let offer = next().unwrap().unwrap();
     assert_eq!(offer.release.version, "0.2.0");
 
-    let road = Road::find(&source, &offer, ("root.verity", &offer.tree), || Ok(None)).unwrap();
+    let road = Road::find(&source, &offer, ("root.verity", &offer.tree), None);
     let fetched = road.take(&mut |fill| {
         let mut bytes = Vec::new();
         fill(&mut |part| {

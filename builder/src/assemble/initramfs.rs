@@ -1,8 +1,8 @@
 //! The initramfs: init/boot, the kernel modules that it loads, and little else.
 //!
-//! `/init`, `/modules/load` (file names, one a line, each after those it needs), `/modules/NAME.ko`, os-release as
-//! `/etc/ashlar-release`, and empty folders to mount on. Modules are unpacked first: zstd over all of them is smaller
-//! than xz in each, and much faster on the machine.
+//! `/init`, `/modules/load` (file names, one a line, each after those it needs), `/modules/NAME.ko`, and empty folders to
+//! mount on. Modules are unpacked first: zstd over all of them is smaller than xz in each, and much faster on the machine.
+//! Nothing says which version it is of, so that it is the same in all that do not change it: machines fetch it once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::debian::compression::{Compression, expand};
 /// The largest module of a usual kernel has 5 MB.
 const MAX_MODULE: u64 = 256 << 20;
 const LEVEL: i32 = 19;
-const FOLDERS: [&str; 7] = ["dev", "etc", "modules", "proc", "run", "sys", "sysroot"];
+const FOLDERS: [&str; 6] = ["dev", "modules", "proc", "run", "sys", "sysroot"];
 
 /// What goes into an initramfs.
 #[derive(Clone, Copy, Debug)]
@@ -30,8 +30,6 @@ pub struct Parts<'a> {
     pub builtin: &'a str,
     /// Kernel release, for messages.
     pub kernel_release: &'a str,
-    /// os-release of the root.
-    pub os_release: &'a str,
 }
 
 /// Makes an initramfs. `read` gives the content of a module by its path in modules.dep.
@@ -48,7 +46,7 @@ pub fn initramfs(parts: &Parts<'_>, read: impl Fn(&str) -> Option<Vec<u8>>) -> R
 
 fn archive(parts: &Parts<'_>, files: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<u8>> {
     let list: String = files.iter().map(|(name, _)| format!("{name}\n")).collect();
-    // No file has a time, and what each version changes comes last: so patches from one to the next stay small.
+    // No file has a time.
     let mut archive = cpio::Writer::new(Vec::new(), 0);
     FOLDERS.iter().try_for_each(|folder| archive.directory(folder, 0o755))?;
     archive.file("init", 0o755, parts.boot)?;
@@ -56,7 +54,6 @@ fn archive(parts: &Parts<'_>, files: &[(&str, Vec<u8>)]) -> std::io::Result<Vec<
     for (name, content) in files {
         archive.file(&format!("modules/{name}"), 0o644, content)?;
     }
-    archive.file("etc/ashlar-release", 0o644, parts.os_release.as_bytes())?;
     archive.finish()
 }
 
@@ -132,7 +129,6 @@ mod tests {
             dependencies: DEPENDENCIES,
             builtin: "kernel/drivers/virtio/virtio.ko\n",
             kernel_release: "6.12",
-            os_release: "ID=ashlar\n",
         }
     }
 
@@ -179,7 +175,6 @@ mod tests {
         let content = |path: &str| entries.iter().find(|entry| entry.path == path).map(|entry| entry.content);
         assert_eq!(content("modules/load"), Some(&b"dax.ko\ndm-mod.ko\nerofs.ko\n"[..]));
         assert_eq!(content("modules/dax.ko"), Some("dax.ko".repeat(100).as_bytes()));
-        assert_eq!(content("etc/ashlar-release"), Some(&b"ID=ashlar\n"[..]));
         assert_eq!(entries.iter().find(|entry| entry.path == "init").map(|entry| entry.mode), Some(0o100_755));
         let missing = initramfs(&parts(&modules), |_| None).unwrap_err();
         assert!(missing.to_string().contains("read kernel module kernel/drivers/dax/dax.ko.xz"), "{missing}");

@@ -94,7 +94,10 @@ fn makes_what_it_describes() {
     verity::verify(&fixture.read("root.verity")[..], &fixture.read("root.erofs")[..], root).unwrap();
     let uki = fixture.read("ashlar.efi");
     let command_line = pe::Image::parse(&uki).unwrap().section(".cmdline").unwrap();
-    assert_eq!(command_line, format!("roothash={} console=ttyS0 panic=10", release.root_hash).as_bytes());
+    assert_eq!(
+        command_line,
+        format!("roothash={} ashlar.version=0.1.0 console=ttyS0 panic=10", release.root_hash).as_bytes()
+    );
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `ashlar publish --plan`: what a release would cost the machines that run the versions before it, by each of the roads
 //! that they have. Nothing is published.
 
+use std::convert::Infallible;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use anyhow::Context as _;
+use ashlar_formats::alike::{self, Kind};
 use ashlar_formats::tuf::{self, FILES, target_name};
 use ashlar_formats::verity::BLOCK;
 
@@ -17,7 +20,7 @@ use crate::assemble::Release;
 struct Roads {
     /// As patches of what it has, where they are less.
     patch: u64,
-    /// The blocks of the root that it does not have, and the other files.
+    /// The blocks of the root that it does not have, and what the other files have not in common with its own.
     blocks: u64,
 }
 
@@ -49,15 +52,30 @@ fn roads(shop: &Shop, folder: &Path, from: &tuf::Release) -> anyhow::Result<Opti
         let _ = fs::remove_file(shop.scratch());
         let whole = size(&new)?;
         roads.patch += patched?.min(whole);
-        roads.blocks += if file == ROOT {
-            let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
-            let (before, after) = (read(&kept(shop, from, TOLD_WITH)?)?, read(&folder.join(TOLD_WITH))?);
-            patch::new_blocks(&before, &after)? * BLOCK as u64
-        } else {
-            whole
+        let read = |path: &Path| fs::read(path).with_context(|| format!("read {}", path.display()));
+        let both = |file: &str| Ok::<_, anyhow::Error>((read(&kept(shop, from, file)?)?, read(&folder.join(file))?));
+        roads.blocks += match file {
+            ROOT => {
+                let (before, after) = both(TOLD_WITH)?;
+                patch::new_blocks(&before, &after)? * BLOCK as u64
+            }
+            TOLD_WITH => alike(Kind::Tree, &both(file)?),
+            _ => alike(Kind::Uki, &both(file)?),
         };
     }
     Ok(Some(roads))
+}
+
+/// Bytes that a machine with the one fetches of the other.
+fn alike(kind: Kind, (before, after): &(Vec<u8>, Vec<u8>)) -> u64 {
+    let whole = after.len() as u64;
+    let mut read = |range: Range<u64>| Ok::<_, Infallible>(after[range.start as usize..range.end as usize].to_vec());
+    let Ok(parts) = kind.parts(before, whole, &mut read);
+    parts.map_or(whole, |parts| {
+        // A machine notices a wrong guess when it has put them together.
+        let is_right = alike::made(&parts, before, after) == *after;
+        alike::cost(&parts) + if is_right { 0 } else { whole }
+    })
 }
 
 fn size(path: &Path) -> anyhow::Result<u64> {

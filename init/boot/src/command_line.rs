@@ -5,12 +5,15 @@ use ashlar_formats::verity::RootHash;
 use crate::error::Error;
 
 const ROOT_HASH: &str = "roothash=";
+const VERSION: &str = "ashlar.version=";
 const DEBUG: &str = "ashlar.debug";
 
 /// What the signed command line says to the first stage.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct CommandLine {
     root_hash: Option<String>,
+    /// Of the root that it names; empty when it does not say.
+    pub version: String,
     /// Stop on a failure, do not restart.
     pub debug: bool,
 }
@@ -20,8 +23,9 @@ impl CommandLine {
     /// command line must not replace what is in it.
     pub fn parse(text: &str) -> Self {
         let mut words = text.split_ascii_whitespace();
-        let root_hash = words.clone().find_map(|word| word.strip_prefix(ROOT_HASH)).map(str::to_owned);
-        Self { root_hash, debug: words.any(|word| word == DEBUG) }
+        let value = |key: &str| words.clone().find_map(|word| word.strip_prefix(key)).map(str::to_owned);
+        let (root_hash, version) = (value(ROOT_HASH), value(VERSION).unwrap_or_default());
+        Self { root_hash, version, debug: words.any(|word| word == DEBUG) }
     }
 
     /// The root hash to look for.
@@ -52,5 +56,12 @@ mod tests {
             Err(&format!("roothash=+{} on the kernel command line is not 64 hexadecimal digits", "0".repeat(63))),
             false,
         );
+    }
+
+    #[test]
+    fn versions() {
+        let check = |text: &str, expect: &str| assert_eq!(CommandLine::parse(text).version, expect, "{text}");
+        check("roothash=00 ashlar.version=0.3.1 console=ttyS0 ashlar.version=9\n", "0.3.1");
+        check("roothash=00", "");
     }
 }

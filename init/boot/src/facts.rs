@@ -1,13 +1,11 @@
 //! What PID 1 and the programs after it are told of this boot: /run/ashlar/boot.json.
 
 use std::fs;
-use std::path::Path;
 
 use crate::error::Error;
 
 const FOLDER: &str = "/run/ashlar";
 const FILE: &str = "/run/ashlar/boot.json";
-const RELEASE: &str = "/etc/ashlar-release";
 
 /// The facts. Devices are paths in /dev.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -16,7 +14,7 @@ pub struct Facts {
     pub slot: String,
     /// In hexadecimal.
     pub root_hash: String,
-    /// The version of the initramfs and so of the root.
+    /// The root's, as the command line says.
     pub version: String,
     /// Monotonic time of the first instruction.
     pub boot_usec: u64,
@@ -63,16 +61,6 @@ fn quoted(text: &str) -> String {
     quoted + "\""
 }
 
-/// The version that the initramfs was made for; empty when it does not say.
-pub fn version() -> String {
-    version_in(&fs::read_to_string(Path::new(RELEASE)).unwrap_or_default())
-}
-
-fn version_in(release: &str) -> String {
-    let line = release.lines().find_map(|line| line.strip_prefix("IMAGE_VERSION="));
-    line.unwrap_or_default().trim_matches('"').to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,12 +82,5 @@ mod tests {
             "\n"
         );
         assert_eq!(facts.json(), expect);
-    }
-
-    #[test]
-    fn versions() {
-        let check = |text, expect: &str| assert_eq!(version_in(text), expect, "{text}");
-        check("NAME=Ashlar\nIMAGE_VERSION=\"0.3.1\"\n", "0.3.1");
-        check("", "");
     }
 }

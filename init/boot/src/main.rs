@@ -5,8 +5,8 @@
 //! other slot in the end. With `ashlar.debug` on the kernel command line the machine stops there instead, its watchdog
 //! switched off, for as long as somebody wants to look at it.
 //!
-//! From the kernel command line: `roothash=` (64 hexadecimal digits) names the root; `ashlar.debug` is as above. Nothing
-//! else is read, and no file outside the initramfs decides anything.
+//! From the kernel command line: `roothash=` (64 hexadecimal digits) names the root, `ashlar.version=` the version that it is;
+//! `ashlar.debug` is as above. Nothing else is read, and no file outside the initramfs decides anything.
 
 mod command_line;
 mod console;
@@ -104,7 +104,7 @@ impl Boot {
     /// Before anything of the root is read: it may be what keeps the machine from starting.
     fn count(&mut self) -> Result<(), Error> {
         if let Some((esp, _)) = self.slot.as_ref().and_then(|slot| slot.esp.as_ref()) {
-            count::begin(esp, &facts::version());
+            count::begin(esp, &self.command_line.version);
         }
         Ok(())
     }
@@ -119,7 +119,7 @@ impl Boot {
         let facts = Facts {
             slot: slot.name.clone(),
             root_hash: slot.root_hash.to_string(),
-            version: facts::version(),
+            version: self.command_line.version.clone(),
             boot_usec: self.started,
             watchdog_fd: self.watchdog.as_ref().map(AsRawFd::as_raw_fd),
             disk: slot.disk.clone(),
@@ -146,7 +146,7 @@ impl Boot {
         } else {
             format!("restarting in {} s, a failed try for the boot loader", BEFORE_RESTART.as_secs())
         };
-        let version = facts::version();
+        let version = self.command_line.version.clone();
         let name = if version.is_empty() { "ashlar".to_owned() } else { format!("ashlar {version}") };
         console::alarm(&format!("{name} cannot {words}: {error}; {then}"));
         if debug {

@@ -95,7 +95,7 @@ pub struct Named {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Kernel {
-    /// Command line, after `roothash=`.
+    /// Command line, after what the build says in it.
     pub parameters: Vec<String>,
     /// Modules, by name, that the first stage loads before it looks for the disk.
     pub initramfs_modules: Vec<String>,

@@ -9,6 +9,7 @@
 //! this builder knows the whole tree before and wants every file in one piece. Both would be a good part of the
 //! first stage's size.
 
+pub mod alike;
 pub mod cpio;
 mod crc32;
 #[cfg(feature = "tuf")]

@@ -8,6 +8,8 @@
 pub mod authenticode;
 mod sbat;
 
+use std::ops::Range;
+
 use crate::field::{put, text, u16, u32};
 
 /// COFF machine numbers.
@@ -55,6 +57,17 @@ pub struct Section<'a> {
     pub content: &'a [u8],
 }
 
+/// Where a section is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// Name: `.linux`.
+    pub name: String,
+    /// Bytes in memory.
+    pub in_memory: u32,
+    /// From where to where in the file, padding included.
+    pub in_file: Range<u64>,
+}
+
 /// An image cannot be read or made.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum Error {
@@ -96,6 +109,14 @@ impl<'a> Image<'a> {
     /// # Errors
     /// It is damaged or of another kind.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, Error> {
+        let image = Self::headers(bytes)?;
+        let ends = (0..image.count).map(|n| image.content(n).map(|_| ()));
+        ends.collect::<Option<()>>().ok_or(Error::Form("a section lies outside the file"))?;
+        Ok(image)
+    }
+
+    /// Of bytes that may end behind the headers.
+    fn headers(bytes: &'a [u8]) -> Result<Self, Error> {
         let signature = u32(bytes, 60) as usize;
         let coff = signature.saturating_add(4);
         if !bytes.starts_with(b"MZ") || bytes.get(signature..coff) != Some(b"PE\0\0") {
@@ -117,8 +138,6 @@ impl<'a> Image<'a> {
         if powers.iter().any(|power| !power.is_power_of_two() || !(1 << 9..=1 << 21).contains(power)) {
             return Err(Error::Form("its alignment is out of range"));
         }
-        let ends = (0..image.count).map(|n| image.content(n).map(|_| ()));
-        ends.collect::<Option<()>>().ok_or(Error::Form("a section lies outside the file"))?;
         Ok(image)
     }
 
@@ -172,6 +191,21 @@ impl<'a> Image<'a> {
         let ends = (0..self.count).map(|n| u64::from(u32(self.header(n), 8)) + u64::from(u32(self.header(n), 12)));
         ends.max().unwrap_or_default()
     }
+}
+
+/// Where the sections of an image are, by its first bytes alone: they may lie outside of it.
+///
+/// # Errors
+/// The headers are not whole, or those of another kind.
+pub fn places(head: &[u8]) -> Result<Vec<Place>, Error> {
+    let image = Image::headers(head)?;
+    let place = |n| {
+        let header = image.header(n);
+        let [in_memory, in_file, at] = [8, 16, 20].map(|field| u32(header, field));
+        let at = u64::from(at);
+        Place { name: text(&header[..8]), in_memory, in_file: at..at + u64::from(in_file) }
+    };
+    Ok((0..image.count).map(place).collect())
 }
 
 /// Puts an image together.
@@ -239,11 +273,11 @@ fn append(image: &[u8], name: &'static str, content: &[u8], kind: u32) -> Result
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
     /// A PE file of one section, with room for `room` more headers.
-    fn stub(room: usize) -> Vec<u8> {
+    pub(crate) fn stub(room: usize) -> Vec<u8> {
         let headers = 64 + 4 + COFF + 240 + SECTION * (1 + room);
         let first = headers.next_multiple_of(512);
         let mut bytes = vec![0; first];

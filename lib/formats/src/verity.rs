@@ -25,7 +25,7 @@ use crate::uuid::Uuid;
 pub const BLOCK: usize = 4096;
 /// The tree's first block, counted from the superblock's; the kernel wants to know.
 pub const FIRST_HASH_BLOCK: u64 = 1;
-const DIGEST: usize = 32;
+pub(crate) const DIGEST: usize = 32;
 const DIGESTS_IN_BLOCK: u64 = (BLOCK / DIGEST) as u64;
 const SIGNATURE: &[u8; 8] = b"verity\0\0";
 const SUPERBLOCK: usize = 512;
