@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use ashlar_control::status;
@@ -24,10 +24,10 @@ pub const READY: &str = " ready in ";
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Patience on bare processors with an idle host; multiplied by [`crate::accelerator::Accelerator::slowness`].
 const BOOT: Duration = Duration::from_secs(60);
-/// Likewise, from a reset to the firmware's first word.
-const FIRMWARE: Duration = Duration::from_secs(20);
-/// Likewise, until a machine that says nothing is nudged; part of [`BOOT`].
-const QUIET: Duration = Duration::from_secs(15);
+/// Likewise, until a machine that boots and says nothing is nudged.
+const QUIET: Duration = Duration::from_secs(5);
+/// So often it is, after a reset, until it is switched off and on.
+const NUDGES: u32 = 4;
 /// What QEMU said of a machine that stood still.
 const STOOD_STILL: &str = "stood-still.log";
 const GIB: u64 = 1 << 30;
@@ -228,11 +228,12 @@ impl Vm {
     pub fn wait_ready(&mut self) -> Result<String> {
         let slowness = self.launch.accelerator.slowness();
         let (quiet, patience) = (QUIET * slowness, BOOT * slowness);
-        let mut turns = BOOT.as_secs() / QUIET.as_secs();
+        let until = Instant::now() + patience;
         loop {
-            turns -= 1;
-            match self.serial()?.wait_for_line(READY, quiet) {
-                Err(_) if turns > 0 && self.running()?.qemu.try_wait()?.is_none() => {}
+            let began = SystemTime::now();
+            let left = until.saturating_duration_since(Instant::now());
+            match self.serial()?.wait_for_line(READY, quiet.min(left)) {
+                Err(_) if left > quiet && self.running()?.qemu.try_wait()?.is_none() => {}
                 waited => {
                     return waited
                         .with_context(|| format!("{} is not ready after {} s", self.name, patience.as_secs()));
@@ -240,8 +241,8 @@ impl Vm {
             }
             if self.stands_still()? {
                 self.switch_off_and_on()?;
-            } else {
-                self.nudge()?;
+            } else if !self.serial()?.speaks_after(began, Duration::ZERO) {
+                self.nudge(quiet)?;
             }
         }
     }
@@ -335,15 +336,20 @@ impl Vm {
         Ok(())
     }
 
-    /// Whether not even the firmware has spoken since the machine was reset.
+    /// Whether not even the firmware has spoken since the machine was reset, however often it was nudged.
     ///
     /// Seen twice in some hundreds of resets under QEMU's own processors, after a guest's reboot and after a watchdog; once
     /// another reset was tried, and did not help. Nothing of the image runs by then.
     fn stands_still(&mut self) -> Result<bool> {
-        let patience = FIRMWARE * self.launch.accelerator.slowness();
-        let running = self.running()?;
-        let Some(reset) = running.qmp.reset()? else { return Ok(false) };
-        Ok(!running.serial.speaks_after(reset + LAST_WORDS, patience))
+        let quiet = QUIET * self.launch.accelerator.slowness();
+        let Some(reset) = self.running()?.qmp.reset()? else { return Ok(false) };
+        for _ in 0..NUDGES {
+            if self.serial()?.speaks_after(reset + LAST_WORDS, quiet) {
+                return Ok(false);
+            }
+            self.nudge(quiet)?;
+        }
+        Ok(!self.serial()?.speaks_after(reset + LAST_WORDS, quiet))
     }
 
     /// What a person does with such a machine. Nothing of its disk was started, so that this costs no try of it.
@@ -355,10 +361,11 @@ impl Vm {
         self.start()
     }
 
-    /// Stops the processors and has them go on, which no guest notices. A boot loader was once seen to sleep for minutes, as if
-    /// no clock ticked.
-    fn nudge(&mut self) -> Result<()> {
-        println!("  {} has said nothing for long: its processors are stopped and started", self.name);
+    /// Stops the processors and has them go on, which no guest notices, and QEMU looks at its timers anew: boot loaders were
+    /// seen to sleep for minutes, as if no clock ticked, and went on after this.
+    fn nudge(&mut self, quiet: Duration) -> Result<()> {
+        let (name, quiet) = (&self.name, quiet.as_secs());
+        println!("  {name} has said nothing for {quiet} s: its processors are stopped and started");
         self.note_state()?;
         let qmp = self.qmp()?;
         qmp.execute("stop", &json!({}))?;
