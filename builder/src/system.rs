@@ -96,7 +96,7 @@ impl System<'_> {
                 tree.remove("var");
                 tree.make_directory("var", &origin)?;
                 // What an administrator writes is shown there, from the state partition.
-                for folder in ["etc/systemd/system", "etc/containers/systemd"] {
+                for folder in ["etc/systemd/system", "etc/systemd/system.control", "etc/containers/systemd"] {
                     tree.remove(folder);
                     tree.make_directory(folder, &origin)?;
                 }

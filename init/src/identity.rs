@@ -97,8 +97,9 @@ pub fn set_host_name() -> io::Result<()> {
 }
 
 /// What an administrator writes is kept in /var, and shown where everybody looks for it.
-const CONFIGURATION: [(&str, &str); 2] = [
+const CONFIGURATION: [(&str, &str); 3] = [
     ("/var/lib/ashlar/etc/systemd/system", "/etc/systemd/system"),
+    ("/var/lib/ashlar/etc/systemd/system.control", "/etc/systemd/system.control"),
     ("/var/lib/ashlar/etc/containers/systemd", "/etc/containers/systemd"),
 ];
 

@@ -5,6 +5,7 @@
 
 pub use ashlar_config::systemd::FOLDERS;
 
+pub mod control;
 mod index;
 mod install;
 mod state;

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use ashlar_config::systemd::is_template;
 use ashlar_config::unit::is_unit_name;
-use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, Whom};
+use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, StoredDescriptor, Whom};
 use zbus::Variant;
 
 use crate::cgroup::{Group, command_line};
@@ -46,15 +46,26 @@ pub fn mode_of(word: &str) -> Result<JobMode, Fault> {
     mode.map_err(|_| Fault::invalid(format!("Job mode {word} invalid")))
 }
 
+/// A job's kind by its word.
+pub fn kind_of(word: &str) -> Result<JobKind, Fault> {
+    let kind = serde_json::from_value(serde_json::Value::from(word));
+    kind.map_err(|_| Fault::invalid(format!("Job type {word} invalid")))
+}
+
 /// Queues a job and answers with its path.
 pub fn enqueue(world: &mut World, name: &str, job: JobKind, mode: JobMode) -> Result<Body, Fault> {
+    let ask = asked(name, job, mode)?;
+    job_reply(world.act(&ask, &[])?)
+}
+
+/// The call that queues a job.
+pub fn asked(name: &str, job: JobKind, mode: JobMode) -> Result<Ask, Fault> {
     let isolates = mode == JobMode::Isolate;
     if isolates && !name.ends_with(".target") {
         let text = format!("Operation refused, unit {name} may not be isolated.");
         return Err(Fault::new("org.freedesktop.systemd1.NoIsolation", text));
     }
-    let ask = Ask::Enqueue { unit: name.to_owned(), job, mode, wait: false };
-    job_reply(world.act(&ask, &[])?)
+    Ok(Ask::Enqueue { unit: name.to_owned(), job, mode, wait: false })
 }
 
 /// The path of a job that was queued.
@@ -83,6 +94,24 @@ pub fn processes(world: &mut World, name: &str) -> Result<Body, Fault> {
     let rows: Vec<(String, u32, String)> =
         found.into_iter().map(|(group, pid)| (group, pid, command_line(pid))).collect();
     Ok(Body::of(&(rows,)))
+}
+
+/// File descriptors that a service left with PID 1.
+pub fn store(world: &mut World, name: &str) -> Result<Body, Fault> {
+    valid(name)?;
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    let (most, descriptors) = match world.ask(&Ask::GetStore { name: unit })? {
+        Reply::Store { most, descriptors } => (most, descriptors),
+        other => return Err(Fault::new(fault::FAILED, format!("PID 1 answers strangely: {other:?}"))),
+    };
+    if most == 0 && descriptors.is_empty() {
+        return Err(Fault::new(fault::STORE_DISABLED, format!("File descriptor store not enabled for {name}.")));
+    }
+    let row = |one: StoredDescriptor| {
+        let (device, special) = (one.device, one.special);
+        (one.name, one.mode, device.0, device.1, one.inode, special.0, special.1, one.path, one.flags)
+    };
+    Ok(Body::of(&(descriptors.into_iter().map(row).collect::<Vec<_>>(),)))
 }
 
 /// Sends a signal to some of a unit's processes.
@@ -146,10 +175,15 @@ pub fn attach(world: &mut World, name: &str, subgroup: &str, processes: Vec<u32>
 }
 
 /// Changes limits.
-pub fn set_properties(world: &mut World, name: &str, properties: &[(String, Variant<'_>)]) -> Result<Body, Fault> {
+pub fn set_properties(
+    world: &mut World,
+    name: &str,
+    runtime: bool,
+    properties: &[(String, Variant<'_>)],
+) -> Result<Body, Fault> {
     let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
-    let resources = limits::resources(properties)?;
-    let answer = done(world, &Ask::SetResources { unit: unit.clone(), resources });
+    let (resources, settings) = (limits::resources(properties)?, limits::settings(properties)?);
+    let answer = done(world, &Ask::SetResources { unit: unit.clone(), resources, settings, runtime });
     world.forget_settings(&unit);
     answer
 }

@@ -40,6 +40,8 @@ names! {
     UNIT_MASKED = "org.freedesktop.systemd1.UnitMasked";
     BAD_UNIT = "org.freedesktop.systemd1.BadUnitSetting";
     ONLY_BY_DEPENDENCY = "org.freedesktop.systemd1.OnlyByDependency";
+    STORE_DISABLED = "org.freedesktop.systemd1.FileDescriptorStoreDisabled";
+    NO_DYNAMIC_USER = "org.freedesktop.systemd1.NoSuchDynamicUser";
     NOTHING_TO_CLEAN = "org.freedesktop.systemd1.NothingToClean";
 }
 

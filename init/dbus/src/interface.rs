@@ -1,6 +1,7 @@
 //! What an interface is here: tables of properties, methods and signals. Dispatch, `GetAll` and introspection read the
 //! same tables, so that none of them can say something else than the others.
 
+pub mod absent;
 pub mod exec;
 pub mod job;
 pub mod kinds;

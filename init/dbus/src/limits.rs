@@ -23,6 +23,70 @@ pub fn resources(properties: &[(String, Variant<'_>)]) -> Result<Value, Fault> {
     Ok(limits.finish())
 }
 
+/// The same as a unit file says it: name and value; a list is taken anew.
+pub fn settings(properties: &[(String, Variant<'_>)]) -> Result<Vec<(String, String)>, Fault> {
+    let mut settings = Vec::new();
+    for (name, value) in properties.iter().filter(|(name, _)| name != "Description") {
+        let mut say = |setting: &str, text: String| settings.push((setting.to_owned(), text));
+        match name.as_str() {
+            "CPUQuotaPerSecUSec" => say("CPUQuota", percent(get(name, value)?)),
+            "CPUQuotaPeriodUSec" => say("CPUQuotaPeriodSec", format!("{}us", get::<u64>(name, value)?)),
+            "CPUWeight" if get::<u64>(name, value)? == 0 => say(name, "idle".to_owned()),
+            "AllowedCPUs" | "AllowedMemoryNodes" => {
+                say(name, list(bits_of(&get::<Vec<u8>>(name, value)?).iter().map(u32::to_string)));
+            }
+            "DeviceAllow" => {
+                say(name, String::new());
+                devices(name, value)?.into_iter().for_each(|(device, access)| say(name, format!("{device} {access}")));
+            }
+            "IPAddressAllow" | "IPAddressDeny" => {
+                say(name, String::new());
+                say(name, list(prefixes(name, value)?.iter().map(ToString::to_string)));
+            }
+            _ => match value {
+                Variant::U64(u64::MAX) => say(name, "infinity".to_owned()),
+                Variant::U64(number) => say(name, number.to_string()),
+                Variant::Bool(value) => say(name, if *value { "yes" } else { "no" }.to_owned()),
+                Variant::Str(text) => say(name, text.to_string()),
+                _ => return Err(mistyped(name)),
+            },
+        }
+    }
+    Ok(settings)
+}
+
+/// Of microseconds in each second; nothing for all of them.
+fn percent(usec: u64) -> String {
+    match usec {
+        u64::MAX => String::new(),
+        usec if usec % 10_000 == 0 => format!("{}%", usec / 10_000),
+        usec => format!("{}.{:02}%", usec / 10_000, usec % 10_000 / 100),
+    }
+}
+
+fn list(words: impl Iterator<Item = String>) -> String {
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// Rows of DeviceAllow.
+fn devices(name: &str, value: &Variant<'_>) -> Result<Vec<(String, String)>, Fault> {
+    let Variant::Array(list) = value else { return Err(mistyped(name)) };
+    let row = |row: &Variant<'_>| match row {
+        Variant::Structure(row) => match row.fields() {
+            [Variant::Str(device), Variant::Str(access)] => Ok((device.to_string(), access.to_string())),
+            _ => Err(mistyped(name)),
+        },
+        _ => Err(mistyped(name)),
+    };
+    list.iter().map(row).collect()
+}
+
+/// Rows of IPAddressAllow and IPAddressDeny.
+fn prefixes(name: &str, value: &Variant<'_>) -> Result<Vec<Prefix>, Fault> {
+    let Variant::Array(list) = value else { return Err(mistyped(name)) };
+    list.iter().map(|row| prefix_of(row).ok_or_else(|| mistyped(name))).collect()
+}
+
 /// Takes a property that is a limit of the control group; `false` if it is none.
 pub fn take(limits: &mut GroupLimits, name: &str, value: &Variant<'_>) -> Result<bool, Fault> {
     match name {
@@ -30,21 +94,13 @@ pub fn take(limits: &mut GroupLimits, name: &str, value: &Variant<'_>) -> Result
         "AllowedCPUs" | "AllowedMemoryNodes" => limits.allow_numbers(name, &bits_of(&get::<Vec<u8>>(name, value)?)),
         "DevicePolicy" => limits.device_policy(&get::<String>(name, value)?),
         "DeviceAllow" => {
-            let Variant::Array(list) = value else { return Err(mistyped(name)) };
-            if list.is_empty() {
+            let devices = devices(name, value)?;
+            if devices.is_empty() {
                 limits.allow_device(None);
             }
-            for row in list.iter() {
-                let Variant::Structure(row) = row else { return Err(mistyped(name)) };
-                let [Variant::Str(device), Variant::Str(access)] = row.fields() else { return Err(mistyped(name)) };
-                limits.allow_device(Some((device.to_string(), access.to_string())));
-            }
+            devices.into_iter().for_each(|device| limits.allow_device(Some(device)));
         }
-        "IPAddressAllow" | "IPAddressDeny" => {
-            let Variant::Array(list) = value else { return Err(mistyped(name)) };
-            let ranges = list.iter().map(|row| prefix_of(row).ok_or_else(|| mistyped(name)));
-            limits.addresses(name, ranges.collect::<Result<_, _>>()?);
-        }
+        "IPAddressAllow" | "IPAddressDeny" => limits.addresses(name, prefixes(name, value)?),
         // All of it is counted always, but for addresses.
         "CPUAccounting" | "MemoryAccounting" | "IOAccounting" | "TasksAccounting" | "BlockIOAccounting"
         | "IPAccounting" => drop(get::<bool>(name, value)?),
@@ -74,6 +130,28 @@ fn bits_of(mask: &[u8]) -> Vec<u32> {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn limits_as_a_unit_file_says_them() {
+        let check = |name: &str, value: Variant<'static>, expect: &[(&str, &str)]| {
+            let settings = settings(&[(name.to_owned(), value)]).unwrap();
+            let settings: Vec<(&str, &str)> = settings.iter().map(|(name, value)| (&**name, &**value)).collect();
+            assert_eq!(settings, expect);
+        };
+        check("MemoryMax", Variant::U64(1024), &[("MemoryMax", "1024")]);
+        check("TasksMax", Variant::U64(u64::MAX), &[("TasksMax", "infinity")]);
+        check("CPUQuotaPerSecUSec", Variant::U64(1_200_000), &[("CPUQuota", "120%")]);
+        check("CPUQuotaPerSecUSec", Variant::U64(12_300), &[("CPUQuota", "1.23%")]);
+        check("CPUQuotaPerSecUSec", Variant::U64(u64::MAX), &[("CPUQuota", "")]);
+        check("CPUWeight", Variant::U64(0), &[("CPUWeight", "idle")]);
+        check("AllowedCPUs", Variant::new(vec![5u8, 1]), &[("AllowedCPUs", "0 2 8")]);
+        check("MemoryAccounting", Variant::Bool(false), &[("MemoryAccounting", "no")]);
+        let device = vec![("/dev/null".to_owned(), "rw".to_owned())];
+        check("DeviceAllow", Variant::new(device), &[("DeviceAllow", ""), ("DeviceAllow", "/dev/null rw")]);
+        let net = vec![(2i32, vec![10u8, 0, 0, 0], 8u32)];
+        check("IPAddressDeny", Variant::new(net), &[("IPAddressDeny", ""), ("IPAddressDeny", "10.0.0.0/8")]);
+        check("Description", Variant::from("x".to_owned()), &[]);
+    }
 
     #[test]
     fn limits_are_taken() {

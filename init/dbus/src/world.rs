@@ -52,6 +52,8 @@ pub struct World {
     units: BTreeMap<String, Rc<Unit>>,
     aliases: BTreeMap<String, String>,
     jobs: BTreeMap<u32, Job>,
+    /// Those that came since somebody wanted to know.
+    new_jobs: Option<Vec<Job>>,
     settings: BTreeMap<String, Rc<Settings>>,
     edges: BTreeMap<String, Rc<Vec<(String, String)>>>,
     /// Signals that have yet to be sent.
@@ -78,6 +80,7 @@ impl World {
             units: BTreeMap::new(),
             aliases: BTreeMap::new(),
             jobs: BTreeMap::new(),
+            new_jobs: None,
             settings: BTreeMap::new(),
             edges: BTreeMap::new(),
             outbox: Vec::new(),
@@ -116,6 +119,17 @@ impl World {
         let reply = self.link.call(method, descriptors);
         self.take_changes()?;
         reply
+    }
+
+    /// The same, with the jobs that came of it, even those that are over already.
+    ///
+    /// # Errors
+    /// The same.
+    pub fn act_for_jobs(&mut self, method: &Ask) -> Result<(Reply, Vec<Job>), Error> {
+        self.new_jobs = Some(Vec::new());
+        let reply = self.act(method, &[]);
+        let jobs = self.new_jobs.take().unwrap_or_default();
+        Ok((reply?, jobs))
     }
 
     fn know(&mut self, unit: Unit) {
@@ -163,7 +177,10 @@ impl World {
                 self.units.remove(name);
                 self.aliases.retain(|_, of| of != name);
             }
-            Event::JobNew(job) => drop(self.jobs.insert(job.id, job.clone())),
+            Event::JobNew(job) => {
+                self.jobs.insert(job.id, job.clone());
+                self.new_jobs.iter_mut().for_each(|jobs| jobs.push(job.clone()));
+            }
             Event::Job(job) => return self.jobs.insert(job.id, job.clone()).as_ref() != Some(job),
             Event::JobRemoved(job, result) => {
                 self.jobs.remove(&job.id);

@@ -217,6 +217,7 @@ impl Machine {
                 | Method::ListUnitFiles {}
                 | Method::GetUnitFile { .. }
                 | Method::GetSettings { .. }
+                | Method::GetStore { .. }
                 | Method::GetUnitByProcess { .. }
                 | Method::ListJobs {}
                 | Method::Watch {}
@@ -254,6 +255,12 @@ impl Machine {
                 let unit = self.unit_named(&name)?;
                 Reply::Settings { settings: Box::new(self.core.graph[unit].unit.clone()) }
             }
+            Method::GetStore { name } => {
+                let unit = self.unit_named(&name)?;
+                let most = self.core.service(unit).map_or(0, |service| service.supervision.fd_store);
+                let stored = self.stores.get(&unit).into_iter().flatten();
+                Reply::Store { most, descriptors: stored.filter_map(|stored| stored.told().ok()).collect() }
+            }
             Method::GetUnitByProcess { pid } => {
                 let unit = self.unit_of_process(pid).ok_or(Refusal::NoSuchProcess { pid })?;
                 Reply::Unit { unit: Box::new(self.unit_status(unit, Detail::All)) }
@@ -269,7 +276,10 @@ impl Machine {
             Method::StartTransient { units, mode, processes } => {
                 return self.start_transient(id, units, mode, processes);
             }
-            Method::SetResources { unit, resources } => self.set_resources(&unit, &resources)?,
+            Method::SetResources { unit, resources, settings, runtime } => {
+                self.set_resources(&unit, &resources)?;
+                self.keep_settings(&unit, &settings, runtime)?
+            }
             Method::Attach { unit, subgroup, processes } => self.attach(&unit, &subgroup, &processes)?,
             Method::Freeze { unit, frozen } => self.freeze(&unit, frozen)?,
             Method::Abandon { unit } => self.abandon(&unit)?,

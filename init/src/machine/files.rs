@@ -18,7 +18,7 @@ use crate::core::job::Kind;
 use crate::identity;
 use crate::log;
 use crate::sequence;
-use crate::unit_files::{self, Found, Index, Problem, Request};
+use crate::unit_files::{self, Found, Index, Problem, Request, control};
 
 /// Programs that write unit files (systemd.generator(7)).
 const GENERATORS: [&str; 2] = ["/usr/lib/systemd/system-generators", "/etc/systemd/system-generators"];
@@ -258,7 +258,11 @@ impl Machine {
         }
         self.make_slices(&unit);
         self.snapshot.put(&format!("f:{name}"), &unit);
+        let limits = self.resources(id).cloned().unwrap_or_default();
         self.core.update(id, unit);
+        if let Err(reason) = self.change_limits(id, &limits) {
+            self.log.say(log::WARNING, Some(&name), &format!("its limits are what they were: {reason}"));
+        }
         self.take_back(id);
     }
 
@@ -307,6 +311,36 @@ impl Machine {
         Reply::UnitFiles { files: file.into_iter().collect() }
     }
 
+    /// Writes down settings of a unit, which is then what its files say. What ends with its run keeps them that long.
+    pub(super) fn keep_settings(
+        &mut self,
+        name: &str,
+        settings: &[(String, String)],
+        runtime: bool,
+    ) -> Result<Reply, Refusal> {
+        let id = self.unit_named(name)?;
+        let name = self.name(id);
+        if settings.is_empty() || self.core.graph[id].unit.transient {
+            return Ok(Reply::Done {});
+        }
+        let folder = control::FOLDERS[usize::from(runtime)];
+        control::keep(Path::new(folder), &name, settings).map_err(|error| Refusal::Failed {
+            reason: format!("cannot keep this in {folder}/{name}.d: {error}; it holds until the unit ends"),
+        })?;
+        let base = self.of_image(&name);
+        if let Some(unit) = Index::read().load(&name, base, &self.files.host) {
+            self.refresh(id, unit);
+        }
+        Ok(Reply::Done {})
+    }
+
+    /// What the image says of a unit, if it is one of the image's.
+    fn of_image(&mut self, name: &str) -> Option<Unit> {
+        let is_of_image = self.files.pulls.contains_key(name);
+        let mut units = if is_of_image { sequence::load_units(&mut self.log) } else { Vec::new() };
+        units.iter().position(|unit| unit.name == name).map(|at| units.swap_remove(at))
+    }
+
     /// Its files are not those any more that it was read from.
     fn is_outdated(&mut self, index: &Index, id: UnitId) -> bool {
         let unit = &self.core.graph[id].unit;
@@ -315,9 +349,8 @@ impl Machine {
         if unit.transient || plain {
             return false;
         }
-        let image = self.files.pulls.contains_key(&name);
-        let base = image.then(|| sequence::load_units(&mut self.log).into_iter().find(|other| other.name == name));
-        match index.load(&name, base.flatten(), &self.files.host) {
+        let base = self.of_image(&name);
+        match index.load(&name, base, &self.files.host) {
             // Other names come and go without anything being outdated.
             Some(now) => {
                 let unit = &self.core.graph[id].unit;

@@ -5,7 +5,7 @@ use std::fs;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use ashlar_config::unit::{Body, Prefix, Unit, is_unit_name};
+use ashlar_config::unit::{Body, GroupLimits, Prefix, Unit, is_unit_name};
 use ashlar_control::message::{self, JobKind, JobMode, Refusal, Reply};
 use ashlar_runtime::spec::Resources;
 use serde::Deserialize;
@@ -157,7 +157,21 @@ impl Machine {
         self.restrict_packets(group)
     }
 
-    fn resources(&self, unit: UnitId) -> Option<&Value> {
+    /// Holds what runs to limits that are others now. A container's own are in its bundle: there, what is not limited any
+    /// more stays so until it is started again.
+    pub(super) fn change_limits(&self, unit: UnitId, from: &Value) -> Result<(), String> {
+        let to = self.resources(unit).cloned().unwrap_or_default();
+        if to == *from || !self.has_group(unit) {
+            return Ok(());
+        }
+        let has_bundle = self.core.service(unit).is_some_and(|service| !service.bundle.is_empty());
+        let change = if has_bundle { to } else { GroupLimits::change(from, &to) };
+        let group = self.group_of(unit);
+        write_limits(&group, &change)?;
+        self.restrict_packets_in(&group)
+    }
+
+    pub(super) fn resources(&self, unit: UnitId) -> Option<&Value> {
         match &self.core.graph[unit].unit.body {
             Body::Service(service) => Some(&service.resources),
             Body::Mount(mount) => Some(&mount.service.resources),
@@ -187,7 +201,15 @@ impl Machine {
         }
     }
 
-    pub(super) fn set_resources(&mut self, name: &str, resources: &Value) -> Result<Reply, Refusal> {
+    /// Of a slice it is those in it that are held to it.
+    fn restrict_packets_in(&self, path: &str) -> Result<(), String> {
+        let within = |group: &String| group == path || group.starts_with(&format!("{path}/"));
+        let running = self.core.graph.ids().filter(|other| self.has_group(*other));
+        let mut groups = running.map(|other| self.group_of(other)).filter(within);
+        groups.try_for_each(|group| self.restrict_packets(&group))
+    }
+
+    pub(super) fn set_resources(&mut self, name: &str, resources: &Value) -> Result<(), Refusal> {
         let unit = self.unit_named(name)?;
         let failed = |reason| Refusal::Failed { reason };
         if self.has_group(unit) {
@@ -210,14 +232,9 @@ impl Machine {
         self.core.graph.replace(unit, settings);
         self.core.touch(unit);
         if ["addressAllow", "addressDeny"].iter().any(|name| resources.get(name).is_some()) {
-            // Of a slice it is those in it that are held to it.
-            let path = self.group_of(unit);
-            let within = |group: &String| group == &path || group.starts_with(&format!("{path}/"));
-            let running = self.core.graph.ids().filter(|other| self.has_group(*other));
-            let groups: Vec<String> = running.map(|other| self.group_of(other)).filter(within).collect();
-            groups.iter().try_for_each(|group| self.restrict_packets(group)).map_err(failed)?;
+            self.restrict_packets_in(&self.group_of(unit)).map_err(failed)?;
         }
-        Ok(Reply::Done {})
+        Ok(())
     }
 
     pub(super) fn attach(&mut self, name: &str, below: &str, processes: &[u32]) -> Result<Reply, Refusal> {

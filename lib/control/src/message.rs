@@ -25,6 +25,11 @@ pub enum Method {
         /// Full name, or a service's without suffix.
         name: String,
     },
+    /// What a service left with PID 1: replies [`Reply::Store`].
+    GetStore {
+        /// Full name, or a service's without suffix.
+        name: String,
+    },
     /// One unit, read from its file if it is not loaded: replies [`Reply::Unit`].
     LoadUnit {
         /// Full name, or a service's without suffix.
@@ -112,12 +117,18 @@ pub enum Method {
         #[serde(default)]
         processes: Vec<u32>,
     },
-    /// Change the limits of a running unit: replies [`Reply::Done`].
+    /// Change the limits of a unit, at once if it runs: replies [`Reply::Done`].
     SetResources {
         /// Unit.
         unit: String,
         /// What changes: `linux.resources` of the OCI runtime specification.
         resources: Value,
+        /// The same as a unit file says it, setting by setting: kept, for all of its runs.
+        #[serde(default)]
+        settings: Vec<(String, String)>,
+        /// They are kept until the next boot only.
+        #[serde(default)]
+        runtime: bool,
     },
     /// Move processes into a unit's control group: replies [`Reply::Done`].
     Attach {
@@ -254,6 +265,25 @@ pub struct LinkChange {
     pub target: String,
 }
 
+/// A file descriptor that a service left with PID 1 (sd_pid_notify_with_fds(3)), as stat(2) and fcntl(2) know it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredDescriptor {
+    /// What the service calls it.
+    pub name: String,
+    /// Kind and permissions.
+    pub mode: u32,
+    /// Major and minor number of the file system that it is on.
+    pub device: (u32, u32),
+    /// Number of the file there.
+    pub inode: u64,
+    /// Of a device: its own major and minor number.
+    pub special: (u32, u32),
+    /// Where it is, as far as that can be said.
+    pub path: String,
+    /// How it is open.
+    pub flags: u32,
+}
+
 /// A unit file, and what is said of it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UnitFile {
@@ -371,6 +401,13 @@ pub enum Reply {
     Settings {
         /// As its author wrote it, with what PID 1 added.
         settings: Box<unit::Unit>,
+    },
+    /// To `GetStore`.
+    Store {
+        /// How many it may leave.
+        most: u32,
+        /// Those that it left.
+        descriptors: Vec<StoredDescriptor>,
     },
     /// To `ListUnitFiles` and `GetUnitFile`.
     UnitFiles {

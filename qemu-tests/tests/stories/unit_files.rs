@@ -66,6 +66,12 @@ fn what_an_administrator_writes_stays() -> Result<()> {
         ensure!(said.contains("7s") && said.contains("own.conf"), "{said}");
         Ok(())
     });
+    promises.check("a limit that is set while it runs is kept", || {
+        vm.root("systemctl set-property systemd-timesyncd.service TasksMax=99 && systemctl set-property user.slice TasksMax=999")?;
+        let said = vm.root("systemctl show -P MemoryMax -P TasksMax -P NeedDaemonReload systemd-timesyncd.service")?;
+        ensure!(said.split_whitespace().eq(["50331648", "99", "no"]), "{said}");
+        Ok(())
+    });
     promises.check("what does nothing in it is told in the journal", || {
         let said = vm.root("journalctl -b --no-pager -u systemd-timesyncd.service")?;
         ensure!(said.contains("the rest of what is said of it does nothing"), "{said}");
@@ -106,6 +112,13 @@ fn what_an_administrator_writes_stays() -> Result<()> {
         vm.connect()?;
         let said = vm.try_run("systemctl is-active own.service once.timer box.service systemd-timesyncd.service")?;
         ensure!(said.stdout.split_whitespace().eq(["active", "active", "active", "inactive"]), "{said:?}");
+        Ok(())
+    });
+    promises.check("and has the limits that were kept", || {
+        vm.root("systemctl start systemd-timesyncd.service")?;
+        let said =
+            vm.root("cd /sys/fs/cgroup; cat system.slice/systemd-timesyncd.service/pids.max user.slice/pids.max")?;
+        ensure!(said.split_whitespace().eq(["99", "999"]), "{said}");
         Ok(())
     });
     promises.check("a time of the calendar that passed while the machine was off is made up for", || {

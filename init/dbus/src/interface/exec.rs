@@ -1,44 +1,43 @@
 //! How commands run (systemd.exec(5)), of services and of whatever else has processes.
 
+use std::collections::HashMap;
+use std::fs;
+use std::sync::LazyLock;
+
 use ashlar_config::unit::{
-    CAPABILITIES, CredentialSource, Exec, FolderKind, HostSeal, IoClass, Keep, Policy, PrivateUsers, Protect, Stream,
-    Treatment,
+    CAPABILITIES, CredentialSource, Exec, FAMILIES, FolderKind, HostSeal, IoClass, Keep, Policy, PrivateUsers, Protect,
+    Stream, Treatment,
 };
 use serde_json::Value;
 use zbus::Variant;
 
 use super::settings::{exec_of, output, root, service, words};
-use super::{Property, fixed, none_of, text, texts};
+use super::{Property, absent, fixed, none_of, text, texts};
 use crate::cgroup::NONE;
 use crate::world::UnitView;
 
 pub static CONTEXT: &[Property<UnitView>] = &[
-    fixed("User", "s", |unit| text(exec_of(unit).user.unwrap_or_default())),
-    fixed("Group", "s", |unit| text(exec_of(unit).group.unwrap_or_default())),
-    fixed("SupplementaryGroups", "as", |unit| texts(exec_of(unit).groups)),
+    fixed("User", "s", |unit| text(exec_of(unit).user.as_deref().unwrap_or_default())),
+    fixed("Group", "s", |unit| text(exec_of(unit).group.as_deref().unwrap_or_default())),
+    fixed("SupplementaryGroups", "as", |unit| texts(&exec_of(unit).groups)),
     fixed("DynamicUser", "b", |unit| Variant::Bool(exec_of(unit).dynamic_user)),
     fixed("WorkingDirectory", "s", |unit| {
         let exec = exec_of(unit);
-        let own =
-            exec.working_directory.map(|path| if exec.working_directory_optional { format!("!{path}") } else { path });
+        let said = |path: &String| if exec.working_directory_optional { format!("!{path}") } else { path.clone() };
+        let own = exec.working_directory.as_ref().map(said);
         text(own.unwrap_or_else(|| bundled(unit, "/process/cwd")))
     }),
     fixed("RootDirectory", "s", |unit| text(root(unit))),
     fixed("Environment", "as", |unit| {
         let service = service(unit);
-        let own = service.host.map(|exec| exec.environment).unwrap_or(service.environment);
-        texts(
-            words(unit, "/process/env")
-                .into_iter()
-                .chain(own.into_iter().map(|(name, value)| format!("{name}={value}"))),
-        )
+        let own = service.host.as_ref().map_or(&service.environment, |exec| &exec.environment);
+        texts(words(unit, "/process/env").into_iter().chain(own.iter().map(|(name, value)| format!("{name}={value}"))))
     }),
-    fixed("EnvironmentFiles", "a(sb)", |unit| match exec_of(unit).environment_files {
+    fixed("EnvironmentFiles", "a(sb)", |unit| match &exec_of(unit).environment_files {
         list if list.is_empty() => none_of("(sb)"),
-        list => Variant::new(list),
+        list => Variant::new(list.clone()),
     }),
-    fixed("PassEnvironment", "as", |_| none_of("s")),
-    fixed("UnsetEnvironment", "as", |unit| texts(exec_of(unit).unset_environment)),
+    fixed("UnsetEnvironment", "as", |unit| texts(&exec_of(unit).unset_environment)),
     fixed("UMask", "u", |unit| Variant::U32(exec_of(unit).umask.unwrap_or(0o022))),
     fixed("Nice", "i", |unit| Variant::I32(exec_of(unit).nice.unwrap_or(0))),
     fixed("CPUSchedulingPolicy", "i", |unit| {
@@ -49,7 +48,7 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     fixed("CPUSchedulingResetOnFork", "b", |unit| Variant::Bool(exec_of(unit).scheduling.reset_on_fork)),
     fixed("CPUAffinity", "ay", |unit| {
         let mut mask = Vec::new();
-        for number in exec_of(unit).processors {
+        for number in exec_of(unit).processors.iter().copied() {
             let (byte, bit) = (number as usize / 8, number % 8);
             mask.resize(mask.len().max(byte + 1), 0u8);
             mask[byte] |= 1 << bit;
@@ -66,8 +65,9 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     fixed("IOSchedulingPriority", "i", |unit| {
         Variant::I32(exec_of(unit).io_priority.map_or(4, |(_, priority)| priority as i32))
     }),
-    fixed("SyslogFacility", "i", |unit| Variant::I32(exec_of(unit).syslog_facility.map_or(3, i32::from))),
-    fixed("SyslogLevel", "i", |unit| Variant::I32(exec_of(unit).syslog_level.map_or(6, i32::from))),
+    fixed("SyslogFacility", "i", |unit| Variant::I32(facility(unit))),
+    fixed("SyslogLevel", "i", |unit| Variant::I32(level(unit))),
+    fixed("SyslogPriority", "i", |unit| Variant::I32(facility(unit) << 3 | level(unit))),
     fixed("OOMScoreAdjust", "i", |unit| {
         let bundled = || unit.bundle("/process/oomScoreAdj").and_then(Value::as_i64).unwrap_or_default() as i32;
         Variant::I32(exec_of(unit).oom_score_adjust.unwrap_or_else(bundled))
@@ -81,24 +81,28 @@ pub static CONTEXT: &[Property<UnitView>] = &[
             _ => "null",
         })
     }),
+    fixed("StandardInputData", "ay", |unit| {
+        let data = if let Stream::Data(data) = &exec_of(unit).streams[0] { data.as_bytes() } else { &[] };
+        Variant::new(data.to_vec())
+    }),
     fixed("StandardOutput", "s", |unit| text(stream(unit, 1, output(unit)))),
     fixed("StandardError", "s", |unit| {
         let own = if service(unit).host.is_some() { "inherit" } else { output(unit) };
         text(stream(unit, 2, own))
     }),
-    fixed("TTYPath", "s", |unit| text(service(unit).tty.unwrap_or_default())),
-    fixed("SyslogIdentifier", "s", |unit| text(exec_of(unit).syslog_identifier)),
+    fixed("TTYPath", "s", |unit| text(service(unit).tty.as_deref().unwrap_or_default())),
+    fixed("SyslogIdentifier", "s", |unit| text(&exec_of(unit).syslog_identifier)),
     fixed("LoadCredential", "a(ss)", |unit| {
-        let named = exec_of(unit).credentials.into_iter().filter_map(|one| match one.source {
-            CredentialSource::Path(place) | CredentialSource::Store(place) => Some((one.name, place)),
+        let named = exec_of(unit).credentials.iter().filter_map(|one| match &one.source {
+            CredentialSource::Path(place) | CredentialSource::Store(place) => Some((one.name.clone(), place.clone())),
             _ => None,
         });
         let rows: Vec<(String, String)> = named.collect();
         if rows.is_empty() { none_of("(ss)") } else { Variant::new(rows) }
     }),
     fixed("SetCredential", "a(say)", |unit| {
-        let named = exec_of(unit).credentials.into_iter().filter_map(|one| match one.source {
-            CredentialSource::Value(text) => Some((one.name, text.into_bytes())),
+        let named = exec_of(unit).credentials.iter().filter_map(|one| match &one.source {
+            CredentialSource::Value(text) => Some((one.name.clone(), text.clone().into_bytes())),
             _ => None,
         });
         let rows: Vec<(String, Vec<u8>)> = named.collect();
@@ -106,16 +110,24 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     }),
     fixed("ImportCredential", "as", |unit| {
         let imported = |source: &CredentialSource| matches!(source, CredentialSource::Import(_));
-        texts(exec_of(unit).credentials.into_iter().filter(|one| imported(&one.source)).map(|one| one.name))
+        texts(exec_of(unit).credentials.iter().filter(|one| imported(&one.source)).map(|one| &one.name))
     }),
+    fixed("ImportCredentialEx", "a(ss)", |unit| {
+        let imported = exec_of(unit).credentials.iter().filter_map(|one| match &one.source {
+            CredentialSource::Import(renamed) => Some((one.name.clone(), renamed.clone())),
+            _ => None,
+        });
+        let rows: Vec<(String, String)> = imported.collect();
+        if rows.is_empty() { none_of("(ss)") } else { Variant::new(rows) }
+    }),
+    fixed("SetLoginEnvironment", "b", |unit| Variant::Bool(exec_of(unit).user.is_some() || exec_of(unit).dynamic_user)),
     fixed("RemoveIPC", "b", |unit| Variant::Bool(exec_of(unit).remove_ipc || exec_of(unit).dynamic_user)),
     fixed("NonBlocking", "b", |unit| Variant::Bool(exec_of(unit).non_blocking)),
-    fixed("LogNamespace", "s", |_| text("")),
-    fixed("RuntimeDirectory", "as", |unit| match service(unit).runtime_directory {
+    fixed("RuntimeDirectory", "as", |unit| match &service(unit).runtime_directory {
         list if list.is_empty() => texts(folders(unit, FolderKind::Runtime)),
         list => texts(list),
     }),
-    fixed("StateDirectory", "as", |unit| match service(unit).state_directory {
+    fixed("StateDirectory", "as", |unit| match &service(unit).state_directory {
         list if list.is_empty() => texts(folders(unit, FolderKind::State)),
         list => texts(list),
     }),
@@ -153,12 +165,18 @@ macro_rules! switches {
                     PrivateUsers::Full => "full",
                 })
             }),
+            fixed("PrivateTmpEx", "s", |unit| {
+                text(if exec_of(unit).seal.private_tmp { "disconnected" } else { "no" })
+            }),
+            fixed("ProtectControlGroupsEx", "s", |unit| {
+                text(if exec_of(unit).seal.control_groups { "yes" } else { "no" })
+            }),
             fixed("ProtectSystem", "s", |unit| text(protect(exec_of(unit).seal.system))),
             fixed("ProtectHome", "s", |unit| text(protect(exec_of(unit).seal.home))),
-            fixed("ProtectProc", "s", |unit| text(exec_of(unit).seal.proc_access.unwrap_or_else(|| "default".into()))),
+            fixed("ProtectProc", "s", |unit| text(exec_of(unit).seal.proc_access.as_deref().unwrap_or("default"))),
             fixed("ProcSubset", "s", |unit| text(if exec_of(unit).seal.proc_only_processes { "pid" } else { "all" })),
             fixed("CapabilityBoundingSet", "t", |unit| {
-                Variant::U64(exec_of(unit).seal.bounding.map_or((1 << CAPABILITIES.len()) - 1, |names| bits(&names)))
+                Variant::U64(exec_of(unit).seal.bounding.as_ref().map_or((1 << CAPABILITIES.len()) - 1, |names| bits(names)))
             }),
             fixed("AmbientCapabilities", "t", |unit| Variant::U64(bits(&exec_of(unit).seal.ambient))),
             fixed("RestrictNamespaces", "t", |unit| {
@@ -169,6 +187,34 @@ macro_rules! switches {
             fixed("InaccessiblePaths", "as", |unit| texts(paths(&exec_of(unit).seal, Treatment::Inaccessible))),
             fixed("ExecPaths", "as", |unit| texts(paths(&exec_of(unit).seal, Treatment::Exec))),
             fixed("NoExecPaths", "as", |unit| texts(paths(&exec_of(unit).seal, Treatment::NoExec))),
+            fixed("BindPaths", "a(ssbt)", |unit| binds(&exec_of(unit).seal, Treatment::Bind)),
+            fixed("BindReadOnlyPaths", "a(ssbt)", |unit| binds(&exec_of(unit).seal, Treatment::BindReadOnly)),
+            fixed("TemporaryFileSystem", "a(ss)", |unit| {
+                let own = exec_of(unit).seal.paths.iter().filter(|sealed| sealed.treatment == Treatment::Tmpfs);
+                let rows: Vec<(String, String)> =
+                    own.map(|sealed| (sealed.path.clone(), sealed.source.clone())).collect();
+                if rows.is_empty() { none_of("(ss)") } else { Variant::new(rows) }
+            }),
+            fixed("RestrictAddressFamilies", "(bas)", |unit| {
+                let families = exec_of(unit).seal.families.clone().unwrap_or_default();
+                let name = |number: &u64| {
+                    let known = FAMILIES.iter().find(|(_, known)| known == number);
+                    known.map_or_else(|| number.to_string(), |(name, _)| (*name).to_owned())
+                };
+                Variant::new((families.allow, families.numbers.iter().map(name).collect::<Vec<_>>()))
+            }),
+            fixed("SystemCallFilter", "(bas)", |unit| {
+                let calls = exec_of(unit).seal.calls.clone().unwrap_or_default();
+                Variant::new((calls.allow, calls.names))
+            }),
+            fixed("SystemCallErrorNumber", "i", |unit| {
+                let said = exec_of(unit).seal.calls.as_ref().and_then(|calls| calls.errno);
+                Variant::I32(said.map_or(absent::KILL, |number| number as i32))
+            }),
+            fixed("AppArmorProfile", "(bs)", |unit| {
+                let (name, optional) = exec_of(unit).seal.apparmor_profile.clone().unwrap_or_default();
+                Variant::new((optional, name))
+            }),
         ]
     };
 }
@@ -214,11 +260,25 @@ pub static RLIMITS: &[Property<UnitView>] = rlimits! {
     "LimitFSIZE" "LimitFSIZESoft" "RLIMIT_FSIZE";
     "LimitSTACK" "LimitSTACKSoft" "RLIMIT_STACK";
     "LimitRTPRIO" "LimitRTPRIOSoft" "RLIMIT_RTPRIO";
+    "LimitRSS" "LimitRSSSoft" "RLIMIT_RSS";
+    "LimitLOCKS" "LimitLOCKSSoft" "RLIMIT_LOCKS";
+    "LimitSIGPENDING" "LimitSIGPENDINGSoft" "RLIMIT_SIGPENDING";
+    "LimitMSGQUEUE" "LimitMSGQUEUESoft" "RLIMIT_MSGQUEUE";
+    "LimitNICE" "LimitNICESoft" "RLIMIT_NICE";
+    "LimitRTTIME" "LimitRTTIMESoft" "RLIMIT_RTTIME";
 };
 
 /// sched(7).
 const POLICIES: [(Policy, i32); 5] =
     [(Policy::Other, 0), (Policy::Fifo, 1), (Policy::Rr, 2), (Policy::Batch, 3), (Policy::Idle, 5)];
+
+fn facility(unit: &UnitView) -> i32 {
+    exec_of(unit).syslog_facility.map_or(3, i32::from)
+}
+
+fn level(unit: &UnitView) -> i32 {
+    exec_of(unit).syslog_level.map_or(6, i32::from)
+}
 
 fn bundled(unit: &UnitView, pointer: &str) -> String {
     unit.bundle(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
@@ -241,7 +301,7 @@ fn stream(unit: &UnitView, place: usize, own: &str) -> String {
 }
 
 fn folders(unit: &UnitView, kind: FolderKind) -> Vec<String> {
-    exec_of(unit).folders.into_iter().filter(|folder| folder.kind == kind).map(|folder| folder.name).collect()
+    exec_of(unit).folders.iter().filter(|folder| folder.kind == kind).map(|folder| folder.name.clone()).collect()
 }
 
 fn mode(unit: &UnitView, kind: FolderKind) -> u32 {
@@ -269,7 +329,75 @@ fn paths(seal: &HostSeal, treatment: Treatment) -> Vec<String> {
     own.map(|sealed| format!("{}{}", if sealed.optional { "-" } else { "" }, sealed.path)).collect()
 }
 
+/// What is bound where; whether the source need not be there; mount(2)'s flag for all that is mounted below it.
+fn binds(seal: &HostSeal, treatment: Treatment) -> Variant<'static> {
+    const RECURSIVELY: u64 = 0x4000;
+    let own = seal.paths.iter().filter(|sealed| sealed.treatment == treatment);
+    let rows: Vec<(String, String, bool, u64)> =
+        own.map(|sealed| (sealed.source.clone(), sealed.path.clone(), sealed.optional, RECURSIVELY)).collect();
+    if rows.is_empty() { none_of("(ssbt)") } else { Variant::new(rows) }
+}
+
+/// Soft and hard: its own, its container's, or those that it inherits.
 fn rlimit(unit: &UnitView, kind: &str) -> (u64, u64) {
     let own = |exec: &Exec| exec.rlimits.iter().find(|(known, ..)| known == kind).map(|(_, soft, hard)| (*soft, *hard));
-    own(&exec_of(unit)).unwrap_or((NONE, NONE))
+    let bundled = || {
+        let rows = unit.bundle("/process/rlimits")?.as_array()?;
+        let row = rows.iter().find(|row| row.get("type").and_then(Value::as_str) == Some(kind))?;
+        Some((row.get("soft")?.as_u64()?, row.get("hard")?.as_u64()?))
+    };
+    own(exec_of(unit)).or_else(bundled).unwrap_or_else(|| inherited(kind))
+}
+
+/// PID 1's own limits, which everything has that it starts: soft and hard.
+pub fn inherited(kind: &str) -> (u64, u64) {
+    static LIMITS: LazyLock<HashMap<&str, (u64, u64)>> =
+        LazyLock::new(|| limits(&fs::read_to_string("/proc/1/limits").unwrap_or_default()));
+    LIMITS.get(kind).copied().unwrap_or((NONE, NONE))
+}
+
+/// As proc_pid_limits(5) has them.
+fn limits(text: &str) -> HashMap<&'static str, (u64, u64)> {
+    let number = |word: &str| word.parse().unwrap_or(NONE);
+    let row = |(kind, line): &(&'static str, &str)| {
+        let mut words = text.lines().find_map(|row| row.strip_prefix(line))?.split_ascii_whitespace();
+        Some((*kind, (number(words.next()?), number(words.next()?))))
+    };
+    LINES.iter().filter_map(row).collect()
+}
+
+/// Kinds of limits, and what their lines begin with.
+const LINES: [(&str, &str); 16] = [
+    ("RLIMIT_CPU", "Max cpu time"),
+    ("RLIMIT_FSIZE", "Max file size"),
+    ("RLIMIT_DATA", "Max data size"),
+    ("RLIMIT_STACK", "Max stack size"),
+    ("RLIMIT_CORE", "Max core file size"),
+    ("RLIMIT_RSS", "Max resident set"),
+    ("RLIMIT_NPROC", "Max processes"),
+    ("RLIMIT_NOFILE", "Max open files"),
+    ("RLIMIT_MEMLOCK", "Max locked memory"),
+    ("RLIMIT_AS", "Max address space"),
+    ("RLIMIT_LOCKS", "Max file locks"),
+    ("RLIMIT_SIGPENDING", "Max pending signals"),
+    ("RLIMIT_MSGQUEUE", "Max msgqueue size"),
+    ("RLIMIT_NICE", "Max nice priority"),
+    ("RLIMIT_RTPRIO", "Max realtime priority"),
+    ("RLIMIT_RTTIME", "Max realtime timeout"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_as_the_kernel_lists_them() {
+        let text = "Limit                     Soft Limit           Hard Limit           Units     \n\
+                    Max cpu time              unlimited            unlimited            seconds   \n\
+                    Max open files            1024                 524288               files     \n\
+                    Max nice priority         0                    0                    \n";
+        let limits = limits(text);
+        let expect = [("RLIMIT_CPU", (NONE, NONE)), ("RLIMIT_NOFILE", (1024, 524_288)), ("RLIMIT_NICE", (0, 0))];
+        assert_eq!(limits, HashMap::from(expect));
+    }
 }

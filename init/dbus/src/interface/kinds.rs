@@ -8,7 +8,7 @@ use serde_json::Value;
 use zbus::Variant;
 
 use super::settings::{kill_mode, real_of, word};
-use super::{Interface, Method, Property, emits, fixed, manages, none_of, reads, silent, text};
+use super::{Interface, Method, Property, absent, emits, exec, fixed, manages, none_of, reads, silent, text, texts};
 use crate::actions;
 use crate::cgroup::NONE;
 use crate::world::UnitView;
@@ -55,6 +55,7 @@ static SCOPE: Interface<UnitView> = Interface {
         KILL,
         ACCOUNTING,
         LIMITS,
+        absent::RESOURCES,
     ],
     methods: &[manages("Abandon", "", "", |world, call| actions::abandon(world, call.unit())), PROCESSES, ATTACH],
     signals: &[("RequestStop", "")],
@@ -62,50 +63,70 @@ static SCOPE: Interface<UnitView> = Interface {
 
 static SLICE: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Slice",
-    properties: &[ACCOUNTING, LIMITS],
+    properties: &[ACCOUNTING, LIMITS, absent::RESOURCES],
     methods: &[PROCESSES, ATTACH],
     signals: &[],
 };
 
 static SOCKET: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Socket",
-    properties: &[&[
-        fixed("Listen", "a(ss)", listen),
-        emits("Result", "s", |unit| text(&unit.status.result)),
-        fixed("Accept", "b", |unit| Variant::Bool(accept(unit).is_some())),
-        fixed("MaxConnections", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most)),
-        fixed("MaxConnectionsPerSource", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most_per_source)),
-        fixed("FileDescriptorName", "s", |unit| text(first_socket(unit).name.unwrap_or_default())),
-        fixed("SocketUser", "s", |unit| text(first_socket(unit).user.unwrap_or_default())),
-        fixed("SocketGroup", "s", |unit| text(first_socket(unit).group.unwrap_or_default())),
-        fixed("SocketMode", "u", |unit| {
-            let mode = first_socket(unit).mode.and_then(|mode| u32::from_str_radix(&mode, 8).ok());
-            Variant::U32(mode.unwrap_or(0o666))
-        }),
-        fixed("PassCredentials", "b", |unit| Variant::Bool(first_socket(unit).pass_credentials)),
-        fixed("PassSecurity", "b", |unit| Variant::Bool(first_socket(unit).pass_security)),
-        fixed("SendBuffer", "t", |unit| Variant::U64(first_socket(unit).send_buffer.map_or(0, |size| size.0))),
-        fixed("Backlog", "u", |unit| Variant::U32(first_socket(unit).backlog.unwrap_or(u32::MAX))),
-        fixed("BindIPv6Only", "s", |unit| text(if first_socket(unit).ipv6_only { "ipv6-only" } else { "default" })),
-        fixed("FreeBind", "b", |unit| Variant::Bool(first_socket(unit).free_bind)),
-        fixed("Transparent", "b", |unit| Variant::Bool(first_socket(unit).transparent)),
-        fixed("ReusePort", "b", |unit| Variant::Bool(first_socket(unit).reuse_port)),
-        fixed("KeepAlive", "b", |unit| Variant::Bool(first_socket(unit).keep_alive)),
-        fixed("NoDelay", "b", |unit| Variant::Bool(first_socket(unit).no_delay)),
-        fixed("Broadcast", "b", |unit| Variant::Bool(first_socket(unit).broadcast)),
-        fixed("PassPacketInfo", "b", |unit| Variant::Bool(first_socket(unit).pass_packet_info)),
-        fixed("Priority", "i", |unit| Variant::I32(first_socket(unit).priority.map_or(-1, |n| n as i32))),
-        fixed("Mark", "i", |unit| Variant::I32(first_socket(unit).mark.map_or(-1, |n| n as i32))),
-        fixed("DeferAcceptUSec", "t", |unit| Variant::U64(first_socket(unit).defer_accept.map_or(0, |span| span.0))),
-        fixed("ReceiveBuffer", "t", |unit| Variant::U64(first_socket(unit).receive_buffer.map_or(0, |size| size.0))),
-        silent("NConnections", "u", |unit| Variant::U32(unit.status.connections)),
-        silent("NAccepted", "u", |unit| Variant::U32(unit.status.accepted)),
-        silent("NRefused", "u", |unit| Variant::U32(unit.status.refused)),
-        emits("ControlPID", "u", |_| Variant::U32(0)),
-    ]],
+    properties: &[
+        LISTENING,
+        absent::SOCKET,
+        exec::CONTEXT,
+        exec::SEAL,
+        exec::RLIMITS,
+        absent::EXEC,
+        KILL,
+        ACCOUNTING,
+        LIMITS,
+        absent::RESOURCES,
+    ],
     methods: &[],
     signals: &[],
 };
+
+static LISTENING: &[Property<UnitView>] = &[
+    fixed("Listen", "a(ss)", listen),
+    emits("Result", "s", |unit| text(&unit.status.result)),
+    fixed("Accept", "b", |unit| Variant::Bool(accept(unit).is_some())),
+    fixed("MaxConnections", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most)),
+    fixed("MaxConnectionsPerSource", "u", |unit| Variant::U32(accept(unit).unwrap_or_default().most_per_source)),
+    fixed("FileDescriptorName", "s", |unit| text(first_socket(unit).name.unwrap_or_default())),
+    fixed("SocketUser", "s", |unit| text(first_socket(unit).user.unwrap_or_default())),
+    fixed("SocketGroup", "s", |unit| text(first_socket(unit).group.unwrap_or_default())),
+    fixed("SocketMode", "u", |unit| {
+        let mode = first_socket(unit).mode.and_then(|mode| u32::from_str_radix(&mode, 8).ok());
+        Variant::U32(mode.unwrap_or(0o666))
+    }),
+    fixed("PassCredentials", "b", |unit| Variant::Bool(first_socket(unit).pass_credentials)),
+    fixed("PassSecurity", "b", |unit| Variant::Bool(first_socket(unit).pass_security)),
+    fixed("SendBuffer", "t", |unit| Variant::U64(first_socket(unit).send_buffer.map_or(0, |size| size.0))),
+    fixed("Backlog", "u", |unit| Variant::U32(first_socket(unit).backlog.unwrap_or(u32::MAX))),
+    fixed("BindIPv6Only", "s", |unit| text(if first_socket(unit).ipv6_only { "ipv6-only" } else { "default" })),
+    fixed("FreeBind", "b", |unit| Variant::Bool(first_socket(unit).free_bind)),
+    fixed("Transparent", "b", |unit| Variant::Bool(first_socket(unit).transparent)),
+    fixed("ReusePort", "b", |unit| Variant::Bool(first_socket(unit).reuse_port)),
+    fixed("KeepAlive", "b", |unit| Variant::Bool(first_socket(unit).keep_alive)),
+    fixed("KeepAliveTimeUSec", "t", |unit| Variant::U64(first_socket(unit).keep_alive_time.map_or(0, |span| span.0))),
+    fixed("KeepAliveIntervalUSec", "t", |unit| {
+        Variant::U64(first_socket(unit).keep_alive_interval.map_or(0, |span| span.0))
+    }),
+    fixed("KeepAliveProbes", "u", |unit| Variant::U32(first_socket(unit).keep_alive_probes.unwrap_or(0))),
+    fixed("Timestamping", "s", |unit| text(if first_socket(unit).timestamping { "us" } else { "off" })),
+    fixed("Symlinks", "as", |unit| texts(first_socket(unit).symlinks)),
+    fixed("NoDelay", "b", |unit| Variant::Bool(first_socket(unit).no_delay)),
+    fixed("Broadcast", "b", |unit| Variant::Bool(first_socket(unit).broadcast)),
+    fixed("PassPacketInfo", "b", |unit| Variant::Bool(first_socket(unit).pass_packet_info)),
+    fixed("Priority", "i", |unit| Variant::I32(first_socket(unit).priority.map_or(-1, |n| n as i32))),
+    fixed("Mark", "i", |unit| Variant::I32(first_socket(unit).mark.map_or(-1, |n| n as i32))),
+    fixed("DeferAcceptUSec", "t", |unit| Variant::U64(first_socket(unit).defer_accept.map_or(0, |span| span.0))),
+    fixed("ReceiveBuffer", "t", |unit| Variant::U64(first_socket(unit).receive_buffer.map_or(0, |size| size.0))),
+    silent("NConnections", "u", |unit| Variant::U32(unit.status.connections)),
+    silent("NAccepted", "u", |unit| Variant::U32(unit.status.accepted)),
+    silent("NRefused", "u", |unit| Variant::U32(unit.status.refused)),
+    emits("ControlPID", "u", |_| Variant::U32(0)),
+];
 
 static PATH: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Path",
@@ -117,6 +138,8 @@ static PATH: Interface<UnitView> = Interface {
         }),
         fixed("MakeDirectory", "b", |unit| Variant::Bool(watched(unit).make_directory.is_some())),
         fixed("DirectoryMode", "u", |unit| Variant::U32(watched(unit).make_directory.unwrap_or(0o755))),
+        fixed("TriggerLimitIntervalUSec", "t", |_| Variant::U64(0)),
+        fixed("TriggerLimitBurst", "u", |_| Variant::U32(0)),
         emits("Result", "s", |unit| text(&unit.status.result)),
     ]],
     methods: &[],
@@ -135,11 +158,24 @@ static MOUNT: Interface<UnitView> = Interface {
             emits("ControlPID", "u", |unit| Variant::U32(unit.status.control_pid.max(unit.status.main_pid))),
             fixed("DirectoryMode", "u", |unit| Variant::U32(mount(unit).directory_mode.unwrap_or(0o755))),
             fixed("LazyUnmount", "b", |unit| Variant::Bool(mount(unit).lazy)),
+            fixed("SloppyOptions", "b", |_| Variant::Bool(false)),
+            fixed("ForceUnmount", "b", |_| Variant::Bool(false)),
+            fixed("ReadWriteOnly", "b", |_| Variant::Bool(false)),
+            silent("ExecMount", "a(sasbttttuii)", |_| none_of("(sasbttttuii)")),
+            silent("ExecUnmount", "a(sasbttttuii)", |_| none_of("(sasbttttuii)")),
+            silent("ExecRemount", "a(sasbttttuii)", |_| none_of("(sasbttttuii)")),
+            emits("UID", "u", |_| Variant::U32(u32::MAX)),
+            emits("GID", "u", |_| Variant::U32(u32::MAX)),
             emits("Result", "s", |unit| text(&unit.status.result)),
         ],
+        exec::CONTEXT,
+        exec::SEAL,
+        exec::RLIMITS,
+        absent::EXEC,
         KILL,
         ACCOUNTING,
         LIMITS,
+        absent::RESOURCES,
     ],
     methods: &[PROCESSES, ATTACH],
     signals: &[],
@@ -180,6 +216,7 @@ static TIMER: Interface<UnitView> = Interface {
         fixed("Persistent", "b", |unit| Variant::Bool(timer(unit).persistent)),
         fixed("WakeSystem", "b", |_| Variant::Bool(false)),
         fixed("RemainAfterElapse", "b", |_| Variant::Bool(true)),
+        fixed("DeferReactivation", "b", |_| Variant::Bool(false)),
     ]],
     methods: &[],
     signals: &[],
@@ -354,6 +391,7 @@ pub static LIMITS: &[Property<UnitView>] = &[
     silent("CPUQuotaPerSecUSec", "t", |unit| Variant::U64(quota(unit))),
     silent("CPUQuotaPeriodUSec", "t", |unit| Variant::U64(resource(unit, "/cpu/period").unwrap_or(NONE))),
     silent("AllowedCPUs", "ay", |unit| Variant::new(mask(unit, "cpuset.cpus"))),
+    silent("EffectiveMemoryHigh", "t", |unit| Variant::U64(unit.group().number("memory.high"))),
     silent("EffectiveCPUs", "ay", |unit| Variant::new(mask(unit, "cpuset.cpus.effective"))),
     silent("AllowedMemoryNodes", "ay", |unit| Variant::new(mask(unit, "cpuset.mems"))),
     silent("EffectiveMemoryNodes", "ay", |unit| Variant::new(mask(unit, "cpuset.mems.effective"))),

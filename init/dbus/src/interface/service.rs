@@ -1,6 +1,6 @@
 //! org.freedesktop.systemd1.Service.
 
-use ashlar_config::unit::{Command, NotifyAccess, ServiceType};
+use ashlar_config::unit::{Command, NotifyAccess, ServiceType, Supervision};
 use zbus::Variant;
 
 use super::settings::{service, supervision, word, words};
@@ -8,7 +8,7 @@ use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, 
 use crate::actions;
 use crate::cgroup::NONE;
 use crate::fault::{self, Fault};
-use crate::interface::{exec, kinds};
+use crate::interface::{absent, exec, kinds};
 use crate::world::UnitView;
 
 pub static INTERFACE: Interface<UnitView> = Interface {
@@ -17,12 +17,15 @@ pub static INTERFACE: Interface<UnitView> = Interface {
         STATE,
         COMMANDS,
         SETTINGS,
+        absent::SERVICE,
         exec::CONTEXT,
         exec::SEAL,
         exec::RLIMITS,
+        absent::EXEC,
         kinds::KILL,
         kinds::ACCOUNTING,
         kinds::LIMITS,
+        absent::RESOURCES,
     ],
     methods: &[
         reads("GetProcesses", "", "a(sus)", |world, call| actions::processes(world, call.unit())),
@@ -30,9 +33,9 @@ pub static INTERFACE: Interface<UnitView> = Interface {
             let (below, processes): (String, Vec<u32>) = call.arguments()?;
             actions::attach(world, call.unit(), &below, processes)
         }),
-        reads("DumpFileDescriptorStore", "", "a(suuutuusu)", |_, _| {
-            Err(Fault::new(fault::NOT_SUPPORTED, "What services left with PID 1 is not shown."))
-        }),
+        manages("BindMount", "ssbb", "", |_, _| Err(what_is_seen())),
+        manages("MountImage", "ssbba(ss)", "", |_, _| Err(what_is_seen())),
+        reads("DumpFileDescriptorStore", "", "a(suuutuusu)", |world, call| actions::store(world, call.unit())),
     ],
     signals: &[],
 };
@@ -43,6 +46,7 @@ static STATE: &[Property<UnitView>] = &[
     emits("Result", "s", |unit| text(&unit.status.result)),
     emits("ReloadResult", "s", |_| text("success")),
     emits("CleanResult", "s", |_| text("success")),
+    emits("LiveMountResult", "s", |_| text("success")),
     emits("StatusText", "s", |unit| text(&unit.status.status_text)),
     emits("StatusErrno", "i", |_| Variant::I32(0)),
     emits("StatusBusError", "s", |_| text("")),
@@ -84,9 +88,10 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("ExitType", "s", |_| text("main")),
     fixed("Restart", "s", |unit| text(word(&supervision(unit).restart))),
     fixed("RestartMode", "s", |_| text("normal")),
-    fixed("PIDFile", "s", |unit| text(service(unit).pid_file.unwrap_or_default())),
+    fixed("PIDFile", "s", |unit| text(service(unit).pid_file.as_deref().unwrap_or_default())),
     fixed("NotifyAccess", "s", |unit| text(word(&access(unit)))),
     fixed("RestartUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay.0)),
+    silent("RestartUSecNext", "t", |unit| Variant::U64(pause(unit))),
     fixed("RestartMaxDelayUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay_max.0)),
     fixed("TimeoutStartUSec", "t", |unit| Variant::U64(supervision(unit).timeout_start.0)),
     fixed("TimeoutStopUSec", "t", |unit| Variant::U64(supervision(unit).timeout_stop.0)),
@@ -100,22 +105,27 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("RemainAfterExit", "b", |unit| Variant::Bool(supervision(unit).remain_after_exit)),
     fixed("GuessMainPID", "b", |_| Variant::Bool(true)),
     fixed("SuccessExitStatus", "(aiai)", |unit| {
-        Variant::new((supervision(unit).success_exit_status, supervision(unit).success_signals))
+        let Supervision { success_exit_status, success_signals, .. } = supervision(unit);
+        Variant::new((success_exit_status.clone(), success_signals.clone()))
     }),
     fixed("FileDescriptorStoreMax", "u", |unit| Variant::U32(supervision(unit).fd_store)),
     fixed("FileDescriptorStorePreserve", "s", |unit| {
         text(if supervision(unit).fd_store_preserve { "yes" } else { "restart" })
     }),
-    fixed("BusName", "s", |unit| text(service(unit).bus_name.unwrap_or_default())),
+    fixed("BusName", "s", |unit| text(service(unit).bus_name.as_deref().unwrap_or_default())),
     fixed("OOMPolicy", "s", |unit| text(word(&supervision(unit).oom_policy))),
     fixed("RestartPreventExitStatus", "(aiai)", |unit| {
-        Variant::new((supervision(unit).restart_prevent_exit_status, Vec::<i32>::new()))
+        Variant::new((supervision(unit).restart_prevent_exit_status.clone(), Vec::<i32>::new()))
     }),
     fixed("RestartForceExitStatus", "(aiai)", |unit| {
-        Variant::new((supervision(unit).restart_force_exit_status, Vec::<i32>::new()))
+        Variant::new((supervision(unit).restart_force_exit_status.clone(), Vec::<i32>::new()))
     }),
     fixed("ReloadSignal", "i", |unit| Variant::I32(supervision(unit).reload_signal.0)),
 ];
+
+fn what_is_seen() -> Fault {
+    Fault::new(fault::NOT_SUPPORTED, "What a unit sees is fixed when it starts.")
+}
 
 /// A command, and what became of it.
 struct Row {
@@ -125,6 +135,13 @@ struct Row {
     pid: u32,
     code: i32,
     status: i32,
+}
+
+/// Before the next start: doubled each time.
+fn pause(unit: &UnitView) -> u64 {
+    let Supervision { restart_delay, restart_delay_max, .. } = supervision(unit);
+    let longest = restart_delay_max.0.max(restart_delay.0);
+    restart_delay.0.saturating_mul(1 << unit.status.restarts.min(40)).min(longest)
 }
 
 fn access(unit: &UnitView) -> NotifyAccess {
@@ -143,7 +160,7 @@ fn ended(unit: &UnitView) -> (u64, u64) {
 }
 
 fn main(unit: &UnitView) -> Vec<Row> {
-    let own = service(unit).commands.start;
+    let own = service(unit).commands.start.clone();
     let commands = match own.is_empty() {
         true => vec![Command::of(&words(unit, "/process/args"))],
         false => own,

@@ -1,5 +1,6 @@
 //! A unit's settings as interfaces look at them, whatever kind it is of.
 
+use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ashlar_config::unit::{Body as Kind, Exec, KillMode, Output, Service, Supervision};
@@ -9,22 +10,24 @@ use serde_json::Value;
 use crate::world::UnitView;
 
 /// As a service, whatever kind it is.
-pub fn service(unit: &UnitView) -> Service {
+pub fn service(unit: &UnitView) -> &Service {
+    static NONE: LazyLock<Service> = LazyLock::new(Service::default);
     match &unit.settings.body {
-        Kind::Service(service) => (**service).clone(),
-        Kind::Mount(mount) => mount.service.clone(),
-        _ => Service::default(),
+        Kind::Service(service) => service,
+        Kind::Mount(mount) => &mount.service,
+        _ => &NONE,
     }
 }
 
 /// How it is supervised.
-pub fn supervision(unit: &UnitView) -> Supervision {
-    service(unit).supervision
+pub fn supervision(unit: &UnitView) -> &Supervision {
+    &service(unit).supervision
 }
 
 /// How it runs on the host, if it does.
-pub fn exec_of(unit: &UnitView) -> Exec {
-    service(unit).host.map(|exec| *exec).unwrap_or_default()
+pub fn exec_of(unit: &UnitView) -> &Exec {
+    static NONE: LazyLock<Exec> = LazyLock::new(Exec::default);
+    service(unit).host.as_deref().unwrap_or(&NONE)
 }
 
 /// The root of its container; nothing where it has none.

@@ -5,7 +5,9 @@ use ashlar_control::message::{JobKind, JobMode};
 use ashlar_control::status::Stamp;
 use zbus::Variant;
 
-use super::{Call, Interface, Property, emits, fixed, manages, none_of, object, reads, silent, text, texts};
+use super::{
+    Call, Interface, Property, absent, emits, fixed, job, manages, none_of, object, reads, silent, text, texts,
+};
 use crate::actions::{self, enqueue, mode_of};
 use crate::cgroup::NONE;
 use crate::fault::{self, Fault};
@@ -20,15 +22,19 @@ const TRANSIENT: &str = "/run/systemd/transient";
 
 pub static INTERFACE: Interface<UnitView> = Interface {
     name: "org.freedesktop.systemd1.Unit",
-    properties: &[STATE, TIMES, EDGES, OTHERS],
+    properties: &[STATE, TIMES, EDGES, OTHERS, absent::UNIT],
     methods: &[
-        manages("Start", "s", "o", |world, call| job(world, call, JobKind::Start)),
-        manages("Stop", "s", "o", |world, call| job(world, call, JobKind::Stop)),
-        manages("Reload", "s", "o", |world, call| job(world, call, JobKind::Reload)),
-        manages("Restart", "s", "o", |world, call| job(world, call, JobKind::Restart)),
-        manages("TryRestart", "s", "o", |world, call| job(world, call, JobKind::TryRestart)),
-        manages("ReloadOrRestart", "s", "o", |world, call| job(world, call, JobKind::ReloadOrRestart)),
-        manages("ReloadOrTryRestart", "s", "o", |world, call| job(world, call, JobKind::TryReloadOrRestart)),
+        manages("Start", "s", "o", |world, call| start(world, call, JobKind::Start)),
+        manages("Stop", "s", "o", |world, call| start(world, call, JobKind::Stop)),
+        manages("Reload", "s", "o", |world, call| start(world, call, JobKind::Reload)),
+        manages("Restart", "s", "o", |world, call| start(world, call, JobKind::Restart)),
+        manages("TryRestart", "s", "o", |world, call| start(world, call, JobKind::TryRestart)),
+        manages("ReloadOrRestart", "s", "o", |world, call| start(world, call, JobKind::ReloadOrRestart)),
+        manages("ReloadOrTryRestart", "s", "o", |world, call| start(world, call, JobKind::TryReloadOrRestart)),
+        manages("EnqueueJob", "ss", job::QUEUED, |world, call| {
+            let (kind, mode): (String, String) = call.arguments()?;
+            job::queued(world, call.unit(), &kind, &mode)
+        }),
         manages("Kill", "si", "", |world, call| {
             let (whom, signal): (String, i32) = call.arguments()?;
             actions::kill(world, call.unit(), &whom, signal)
@@ -39,9 +45,9 @@ pub static INTERFACE: Interface<UnitView> = Interface {
         }),
         manages("ResetFailed", "", "", |world, call| actions::reset_failed(world, call.unit())),
         manages("SetProperties", "ba(sv)", "", |world, call| {
-            let (_, properties): (bool, Vec<(String, Variant<'_>)>) =
+            let (runtime, properties): (bool, Vec<(String, Variant<'_>)>) =
                 call.message.body.borrow().ok_or_else(|| Fault::invalid("the properties cannot be read"))?;
-            actions::set_properties(world, call.unit(), &properties)
+            actions::set_properties(world, call.unit(), runtime, &properties)
         }),
         reads("Ref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), true)),
         reads("Unref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), false)),
@@ -52,7 +58,7 @@ pub static INTERFACE: Interface<UnitView> = Interface {
     signals: &[],
 };
 
-fn job(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Fault> {
+fn start(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Fault> {
     let (mode,): (String,) = call.arguments()?;
     let mode: JobMode = mode_of(&mode)?;
     enqueue(world, call.unit(), kind, mode)
@@ -295,7 +301,7 @@ pub fn bytes_of(digits: &str) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::interface::{kinds, service};
+    use crate::interface::{kinds, manager, service};
 
     /// A property of a wrong type fails a whole call of sd-bus: what is said must be what is there.
     #[test]
@@ -316,6 +322,39 @@ mod tests {
         check(&INTERFACE);
         check(&service::INTERFACE);
         kinds::INTERFACES.iter().for_each(|(_, interface)| check(interface));
+    }
+
+    /// What systemd 257.13 has, by its vtables: interfaces in brackets, then their properties and types.
+    #[test]
+    fn nothing_is_missing() {
+        let (mut interfaces, mut missing) = (Vec::new(), Vec::new());
+        for line in include_str!("properties.txt").lines() {
+            if let Some(names) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {
+                interfaces = names.split(' ').map(|name| format!("org.freedesktop.systemd1.{name}")).collect();
+                continue;
+            }
+            for (name, signature) in line.split(' ').filter_map(|word| word.split_once(':')) {
+                let lacks = |interface: &&String| !properties(interface).contains(&(name, signature));
+                missing
+                    .extend(interfaces.iter().filter(lacks).map(|interface| format!("{interface}.{name}:{signature}")));
+            }
+        }
+        assert_eq!(missing, Vec::<String>::new());
+    }
+
+    fn properties(interface: &str) -> Vec<(&'static str, &'static str)> {
+        fn of<S>(interface: &Interface<S>) -> Vec<(&'static str, &'static str)> {
+            interface.all().map(|property| (property.name, property.signature)).collect()
+        }
+        if interface == manager::INTERFACE.name {
+            return of(&manager::INTERFACE);
+        }
+        if interface == job::INTERFACE.name {
+            return of(&job::INTERFACE);
+        }
+        let kinds = kinds::INTERFACES.iter().map(|(_, interface)| *interface);
+        let mut all = [&INTERFACE, &service::INTERFACE].into_iter().chain(kinds);
+        all.find(|one| one.name == interface).map(of).unwrap_or_default()
     }
 
     #[test]

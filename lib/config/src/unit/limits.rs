@@ -95,6 +95,21 @@ impl GroupLimits {
         }
     }
 
+    /// Limits to go over to from other ones: what those said and these do not is as the kernel makes it. Devices and
+    /// addresses stay.
+    pub fn change(from: &Value, to: &Value) -> Value {
+        let mut change = if to.is_object() { to.clone() } else { json!({}) };
+        for file in from["unified"].as_object().into_iter().flat_map(Map::keys) {
+            if to["unified"].get(file).is_none() {
+                change["unified"][file] = json!(of_kernel(file));
+            }
+        }
+        if from.get("cpu").is_some() && to.get("cpu").is_none() {
+            change["cpu"] = json!({ "quota": -1, "period": PERIOD });
+        }
+        change
+    }
+
     /// The value; an empty object if nothing is limited.
     pub fn finish(self) -> Value {
         let mut resources = Map::new();
@@ -133,9 +148,33 @@ impl GroupLimits {
     }
 }
 
+/// What is in a file that nobody wrote to.
+fn of_kernel(file: &str) -> &'static str {
+    match file {
+        "memory.low" | "memory.min" => "0",
+        "cpu.weight" => "100",
+        "io.weight" => "default 100",
+        "cpuset.cpus" | "cpuset.mems" => "",
+        _ => "max",
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_limited_any_more_is_as_the_kernel_makes_it() {
+        let check = |from: Value, to: Value, expect: Value| assert_eq!(GroupLimits::change(&from, &to), expect);
+        check(Value::Null, Value::Null, json!({}));
+        let both = json!({ "unified": { "memory.max": "1", "memory.low": "2" } });
+        let one = json!({ "unified": { "memory.max": "3" } });
+        check(both.clone(), one, json!({ "unified": { "memory.max": "3", "memory.low": "0" } }));
+        check(both, json!({}), json!({ "unified": { "memory.max": "max", "memory.low": "0" } }));
+        let share = json!({ "cpu": { "quota": 5, "period": 10 } });
+        check(share.clone(), json!({}), json!({ "cpu": { "quota": -1, "period": 100_000 } }));
+        check(json!({}), share.clone(), share);
+    }
 
     #[test]
     fn limits_become_files() {

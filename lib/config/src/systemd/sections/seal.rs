@@ -3,7 +3,7 @@
 use super::{Draft, Taken, calls, put};
 use crate::systemd::value;
 use crate::systemd::words::split;
-use crate::unit::{CAPABILITIES, Families, PrivateUsers, Protect, SealedPath, Treatment};
+use crate::unit::{CAPABILITIES, FAMILIES, Families, PrivateUsers, Protect, SealedPath, Treatment};
 
 pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
     let seal = &mut draft.exec.seal;
@@ -150,33 +150,6 @@ fn namespaces(text: &str) -> Result<u64, String> {
     }
     Ok(if without { named } else { all & !named })
 }
-
-/// Families of sockets by name (linux/socket.h).
-const FAMILIES: [(&str, u64); 23] = [
-    ("AF_UNIX", 1),
-    ("AF_LOCAL", 1),
-    ("AF_INET", 2),
-    ("AF_AX25", 3),
-    ("AF_IPX", 4),
-    ("AF_APPLETALK", 5),
-    ("AF_X25", 9),
-    ("AF_INET6", 10),
-    ("AF_DECnet", 12),
-    ("AF_KEY", 15),
-    ("AF_NETLINK", 16),
-    ("AF_PACKET", 17),
-    ("AF_RDS", 21),
-    ("AF_PPPOX", 24),
-    ("AF_CAN", 29),
-    ("AF_TIPC", 30),
-    ("AF_BLUETOOTH", 31),
-    ("AF_ALG", 38),
-    ("AF_VSOCK", 40),
-    ("AF_KCM", 41),
-    ("AF_QIPCRTR", 42),
-    ("AF_SMC", 43),
-    ("AF_XDP", 44),
-];
 
 fn families(known: Option<Families>, text: &str) -> Result<Option<Families>, String> {
     if text.is_empty() {
