@@ -83,7 +83,7 @@ mod tests {
     fn numbers_of_devices() {
         let check = |device, expect| assert_eq!(numbers(device), expect);
         check(0x103, (1, 3));
-        check(0x0fe_10, (254, 16));
+        check(0xfe10, (254, 16));
         check(0x0000_1000_0010_0801, (0x1_008, 0x101));
     }
 }
