@@ -11,6 +11,7 @@ pub mod fixture;
 pub mod oci;
 pub mod peer;
 pub mod powercut;
+pub mod probe;
 pub mod promise;
 pub mod publisher;
 pub mod qemu;

@@ -119,9 +119,9 @@ pub struct Launch {
 }
 
 impl Launch {
-    /// A machine with one disk, under whatever runs it fastest here.
-    pub fn new(arch: Arch, disk: &Path) -> Self {
-        Self { drives: vec![Drive::raw(disk)], ..Self::bare(arch, Accelerator::of(arch)) }
+    /// A machine with one disk.
+    pub fn new(arch: Arch, accelerator: Accelerator, disk: &Path) -> Self {
+        Self { drives: vec![Drive::raw(disk)], ..Self::bare(arch, accelerator) }
     }
 
     /// A machine with nothing to boot from.

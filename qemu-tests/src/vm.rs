@@ -16,7 +16,7 @@ use crate::qemu::{Launch, Network, VARIABLES};
 use crate::qmp::Qmp;
 use crate::serial::Serial;
 use crate::ssh::{self, Ran, Ssh, quote};
-use crate::{LOGS_VARIABLE, fixture, tool};
+use crate::{LOGS_VARIABLE, fixture, probe, tool};
 
 /// The line that says that the machine is there: `Ashlar 1 ready in 1.234 s (slot a)`.
 pub const READY: &str = " ready in ";
@@ -130,7 +130,7 @@ impl Builder {
             self.config.map_or_else(|| fixture::with_console(&self.name, &key), |text| text.replace("KEY", &key));
         disk.put_on_esp("ashlar/machine.toml", config.as_bytes())?;
         let port = ssh::free_port()?;
-        let mut launch = Launch::new(self.arch, &disk.path);
+        let mut launch = Launch::new(self.arch, probe::accelerator(self.arch), &disk.path);
         launch.memory = self.memory;
         launch.cpus = self.cpus;
         launch.networks.push(Network::User { ssh_port: port, restricted: true, web: self.web });

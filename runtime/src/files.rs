@@ -14,18 +14,26 @@ use ashlar_sys::{at, filesystem};
 use crate::bundle::Bundle;
 use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
-use crate::inside::Parts;
 use crate::mounts::{Options, Origin, host_view, origin, propagation};
 use crate::spec::{Mount, NamespaceKind, ROOTFS_OVERLAY};
 use place::Shape;
 
+/// Where they come from.
+#[derive(Debug, Default)]
+pub(crate) struct Given {
+    pub root: Option<OwnedFd>,
+    /// By their place in the bundle; file systems of the container's own are not here.
+    pub mounts: Vec<Option<OwnedFd>>,
+    pub console: Option<OwnedFd>,
+}
+
 /// Lays it out. Gives the root: on top of where it comes from, which only this mount namespace sees; or, of a bundle
 /// without one, the maker's own, of which this is a copy. Gives a terminal of its own, too, if one is `wanted`.
-pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Result<(OwnedFd, Option<Console>), Failure> {
+pub(crate) fn lay_out(bundle: &Bundle, given: &mut Given, wanted: bool) -> Result<(OwnedFd, Option<Console>), Failure> {
     let root = match bundle.spec.root {
         Some(_) => {
             spread_as(Path::new("/"), Propagation::Private)?;
-            let root = parts.root.take();
+            let root = given.root.take();
             let root = root.ok_or_else(|| Failure::because(Step::Root, "of the container", "there is none"))?;
             attach_root(bundle, root)?
         }
@@ -37,7 +45,7 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Resul
     };
     let nodes = if has_own_devices(bundle) { nodes::plan(bundle)? } else { Vec::new() };
     let mut read_only = Vec::new();
-    for (mount, passed) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
+    for (mount, passed) in bundle.spec.mounts.iter().zip(&mut given.mounts) {
         mount_one(bundle, mount, passed.take(), &root, &mut read_only)?;
     }
     let console = wanted.then(|| Console::new(&root, bundle.process())).transpose()?;
@@ -45,7 +53,7 @@ pub(crate) fn lay_out(bundle: &Bundle, parts: &mut Parts, wanted: bool) -> Resul
         let terminal =
             console.as_ref().map(|console| mounts::clone_tree(Some(console.terminal.as_fd()), Path::new(""), false));
         let terminal = terminal.transpose().step(Step::Node, "/dev/console")?;
-        nodes::put(&nodes, &root, terminal.as_ref().or(parts.console.as_ref()))?;
+        nodes::put(&nodes, &root, terminal.as_ref().or(given.console.as_ref()))?;
     }
     make_working_directory(bundle, &root);
     let change = Change { set: READ_ONLY, ..Change::default() };

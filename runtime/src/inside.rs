@@ -11,6 +11,7 @@ use crate::bundle::{self, Bundle};
 use crate::channel::{Channel, Topic};
 use crate::console::Console;
 use crate::error::{Failure, InStep, Step};
+use crate::files::Given;
 use crate::finish::Prepared;
 use crate::hooks::{run_hooks, run_last_hooks};
 use crate::request::Request;
@@ -20,11 +21,8 @@ use crate::{files, finish, gate, sources};
 
 /// What the host's side passed.
 #[derive(Debug, Default)]
-pub(crate) struct Parts {
-    pub root: Option<OwnedFd>,
-    /// By their place in the bundle; file systems of the container's own are not here.
-    pub mounts: Vec<Option<OwnedFd>>,
-    pub console: Option<OwnedFd>,
+struct Parts {
+    files: Given,
     namespaces: Vec<(usize, OwnedFd)>,
     /// This process, as the host sees it.
     pid: u32,
@@ -54,9 +52,9 @@ pub(crate) fn run(request: &Request<'_>, channel: &Channel, reporter: &Reporter)
     // The host's /proc is still there, and nothing of the container's is.
     let prepared = Prepared::new(request, parts.pid)?;
     // Whether the host's side does it is a matter of rights that it alone knows.
-    let passed = parts.root.is_some() || own_users && bundle.spec.root.is_none();
+    let passed = parts.files.root.is_some() || own_users && bundle.spec.root.is_none();
     if bundle.makes(NamespaceKind::Mount) && !passed {
-        clone_sources(bundle, &mut parts)?;
+        clone_sources(bundle, &mut parts.files)?;
     }
     enter_namespaces(bundle, &parts)?;
     name_host(bundle)?;
@@ -103,7 +101,7 @@ fn change_root(request: &Request<'_>, parts: &mut Parts) -> Result<Option<Consol
         let root = OwnedFd::from(fs::File::open("/").step(Step::Root, "/")?);
         return wanted.then(|| Console::new(&root, bundle.process())).transpose();
     }
-    let (root, console) = files::lay_out(bundle, parts, wanted)?;
+    let (root, console) = files::lay_out(bundle, &mut parts.files, wanted)?;
     run_hooks(hooks, bundle, request.id, "creating", parts.pid)?;
     files::seal(bundle, &root)?;
     if bundle.spec.root.is_some() {
@@ -115,11 +113,11 @@ fn change_root(request: &Request<'_>, parts: &mut Parts) -> Result<Option<Consol
 }
 
 /// Before anything about the mounts is changed: what is bound spreads as it does on the host.
-fn clone_sources(bundle: &Bundle, parts: &mut Parts) -> Result<(), Failure> {
+fn clone_sources(bundle: &Bundle, given: &mut Given) -> Result<(), Failure> {
     if bundle.spec.root.is_some() {
-        parts.root = Some(sources::root(bundle, None)?);
+        given.root = Some(sources::root(bundle, None)?);
     }
-    for (mount, place) in bundle.spec.mounts.iter().zip(&mut parts.mounts) {
+    for (mount, place) in bundle.spec.mounts.iter().zip(&mut given.mounts) {
         *place = sources::bound(bundle, mount, None)?;
     }
     Ok(())
@@ -136,7 +134,8 @@ fn host_side_ended() -> Failure {
 }
 
 fn receive(bundle: &Bundle, channel: &Channel) -> Result<Parts, Failure> {
-    let mut parts = Parts { mounts: bundle.spec.mounts.iter().map(|_| None).collect(), ..Parts::default() };
+    let mut parts = Parts::default();
+    parts.files.mounts.extend(bundle.spec.mounts.iter().map(|_| None));
     loop {
         let message = channel.receive().step(Step::Prepare, "the container")?.ok_or_else(host_side_ended)?;
         let number = message.number as usize;
@@ -145,9 +144,9 @@ fn receive(bundle: &Bundle, channel: &Channel) -> Result<Parts, Failure> {
                 parts.pid = message.number;
                 return Ok(parts);
             }
-            (Topic::Root, root) => parts.root = root,
-            (Topic::Console, console) => parts.console = console,
-            (Topic::Mount, mount) => parts.mounts[number] = mount,
+            (Topic::Root, root) => parts.files.root = root,
+            (Topic::Console, console) => parts.files.console = console,
+            (Topic::Mount, mount) => parts.files.mounts[number] = mount,
             (Topic::Namespace, Some(namespace)) => parts.namespaces.push((number, namespace)),
             (Topic::Namespace | Topic::Mapped | Topic::Born, _) => {}
         }

@@ -10,7 +10,7 @@ use ashlar_qemu_tests::arch::Arch;
 use ashlar_qemu_tests::disk::Disk;
 use ashlar_qemu_tests::qemu::{Console, Launch, Network, WEB};
 use ashlar_qemu_tests::web::Web;
-use ashlar_qemu_tests::{fixture, ssh};
+use ashlar_qemu_tests::{fixture, probe, ssh};
 
 use crate::setup::{self, Use};
 use crate::step::say;
@@ -55,7 +55,7 @@ pub fn main(options: &Options) -> Result<()> {
     }
     disk.put_on_esp("ashlar/machine.toml", config.as_bytes())?;
     let port = port()?;
-    let mut launch = Launch::new(options.arch, &disk.path);
+    let mut launch = Launch::new(options.arch, probe::accelerator(options.arch), &disk.path);
     launch.memory = options.memory;
     launch.cpus = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4) as u32);
     launch.console = Console::Terminal;

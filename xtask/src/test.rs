@@ -4,10 +4,10 @@
 use std::process::Command;
 
 use anyhow::{Result, bail};
-use ashlar_qemu_tests::accelerator::Accelerator;
 use ashlar_qemu_tests::arch::Arch;
 use ashlar_qemu_tests::{
-    ACCELERATOR_VARIABLE, BUILDER_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, POWERCUT_VARIABLE, PROGRAMS_VARIABLE, tool,
+    ACCELERATOR_VARIABLE, BUILDER_VARIABLE, IMAGE_VARIABLE, LOGS_VARIABLE, POWERCUT_VARIABLE, PROGRAMS_VARIABLE, probe,
+    tool,
 };
 
 use crate::step::{cargo, say};
@@ -74,7 +74,7 @@ fn is_wanted(filter: Option<&str>) -> Result<bool> {
 
 fn stories(filter: Option<&str>, mut environment: Vec<Variable>) -> Result<Tally> {
     environment.extend([
-        (ACCELERATOR_VARIABLE.to_owned(), Accelerator::of(Arch::host()).name().into()),
+        (ACCELERATOR_VARIABLE.to_owned(), probe::accelerator(Arch::host()).name().into()),
         (LOGS_VARIABLE.to_owned(), project::target().join("vm-logs").into_os_string()),
         (BUILDER_VARIABLE.to_owned(), project::target().join("release/ashlar").into_os_string()),
         (PROGRAMS_VARIABLE.to_owned(), project::programs(Arch::host()).into_os_string()),
@@ -91,7 +91,7 @@ fn stories(filter: Option<&str>, mut environment: Vec<Variable>) -> Result<Tally
             }
         }
     }
-    say(&format!("stories, {MACHINES} machines at a time, under {}", Accelerator::of(Arch::host()).name()));
+    say(&format!("stories, {MACHINES} machines at a time, under {}", probe::accelerator(Arch::host()).name()));
     let _ = std::fs::remove_dir_all(project::target().join("vm-logs"));
     let what = ["--package", STORIES, "--features", "stories", "--test", "stories"];
     runner(&what, filter, Some(&environment))

@@ -12,7 +12,9 @@ mod name;
 mod prefix;
 mod resolve;
 mod resolved;
+mod seal;
 mod signal;
+mod supervision;
 
 pub use builtin::BUILTIN;
 pub use exec::*;
@@ -22,4 +24,6 @@ pub use name::is_unit_name;
 pub use prefix::Prefix;
 pub use resolve::{Placement, resolve};
 pub use resolved::*;
+pub use seal::*;
 pub use signal::Signal;
+pub use supervision::*;

@@ -3,9 +3,8 @@
 use std::fmt::Write as _;
 use std::fs;
 
-use ashlar_qemu_tests::accelerator::Accelerator;
 use ashlar_qemu_tests::arch::Arch;
-use ashlar_qemu_tests::tool;
+use ashlar_qemu_tests::{probe, tool};
 
 /// One figure.
 #[derive(Debug, Clone)]
@@ -124,7 +123,7 @@ fn machine() -> String {
     let qemu = tool::output(tool::command(Arch::host().qemu()).arg("--version"));
     let qemu = qemu.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     let version = qemu.split_whitespace().nth(3).unwrap_or_default();
-    let accelerator = Accelerator::of(Arch::host()).name();
+    let accelerator = probe::accelerator(Arch::host()).name();
     format!("{cores} cores of {model}, {} GiB, QEMU {version} under {accelerator}", kib >> 20)
 }
 

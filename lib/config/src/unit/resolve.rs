@@ -1,8 +1,9 @@
 //! From one written file to the units that it describes.
 
 use super::exec::Command;
-use super::file::{Dependencies, ServiceType, UnitFile, UserNamespace};
+use super::file::{Dependencies, ServiceType, UnitFile};
 use super::resolved::{Body, Commands, Condition, Service, Unit};
+use super::seal::UserNamespace;
 use crate::Error;
 use crate::systemd::calendar::Calendar;
 

@@ -4,8 +4,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::exec::{Command, Exec};
-use super::file::{Dependencies, Health, KillMode, OomPolicy, Output, ServiceType, Socket, Supervision, Timer};
+use super::file::{Dependencies, Health, Output, ServiceType, Socket, Timer};
 use super::signal::Signal;
+use super::supervision::{KillMode, OomPolicy, Supervision};
 use crate::quantity::Span;
 
 /// One unit, with its full name.
