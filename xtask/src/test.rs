@@ -14,8 +14,8 @@ use crate::step::{cargo, say};
 use crate::tally::{self, Tally};
 use crate::{image, project, setup, tidy};
 
-/// Virtual machines at the same time: one more than the processors of a small host, for each waits now and then.
-const MACHINES: &str = "3";
+/// Virtual machines at the same time.
+const MACHINES: &str = "2";
 const STORIES: &str = "ashlar-qemu-tests";
 const POWERCUT: &str = "power_may_fail_at_any_write";
 
