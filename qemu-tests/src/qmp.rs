@@ -107,7 +107,7 @@ impl Qmp {
         if let Some(event) = message.get("event").and_then(Value::as_str) {
             self.events.push(event.to_owned());
             if event == "RESET" {
-                self.reset = Some(SystemTime::now());
+                self.reset = happened(message);
             }
         }
     }
@@ -122,5 +122,23 @@ impl Qmp {
 
     fn set_patience(&mut self, patience: Duration) -> Result<()> {
         Ok(self.reader.get_ref().set_read_timeout(Some(patience.max(Duration::from_millis(1))))?)
+    }
+}
+
+/// When an event was, by QEMU's clock, which is this host's: it may be read long after.
+fn happened(event: &Value) -> Option<SystemTime> {
+    let part = |name: &str| event.get("timestamp")?.get(name)?.as_u64();
+    Some(SystemTime::UNIX_EPOCH + Duration::from_secs(part("seconds")?) + Duration::from_micros(part("microseconds")?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_of_events() {
+        let event = json!({ "event": "RESET", "timestamp": { "seconds": 5, "microseconds": 250_000 } });
+        assert_eq!(happened(&event), Some(SystemTime::UNIX_EPOCH + Duration::from_millis(5250)));
+        assert_eq!(happened(&json!({ "event": "RESET" })), None);
     }
 }
