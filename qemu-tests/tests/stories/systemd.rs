@@ -1,5 +1,7 @@
 //! systemd's interfaces, as stock tools and those who know no other PID 1 use them.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result, bail, ensure};
 use ashlar_qemu_tests::promise::{Promises, eventually};
 use ashlar_qemu_tests::vm::Vm;
@@ -46,6 +48,9 @@ fn systemctl_takes_the_machine_down() -> Result<()> {
     promises.check("systemctl reboot goes by logind and starts the machine again", || {
         // The connection may end before the answer.
         let _ = vm.try_root("systemctl reboot");
+        // Who is connected would wait for a machine that has forgotten him, which takes him more than half a minute here.
+        let late = vm.qmp()?.reset()?.map_or(Duration::ZERO, |reset| reset.elapsed().unwrap_or_default());
+        ensure!(late < vm.patience(1), "the connection ended {late:?} after the machine was reset");
         vm.wait_reset()?;
         vm.wait_ready()?;
         vm.connect()?;
