@@ -29,7 +29,7 @@ pub const DEFAULT: &str = "multi-user.target";
 /// Name, description, what it requires, what it comes after.
 type Target = (&'static str, &'static str, &'static [&'static str], &'static [&'static str]);
 
-const TARGETS: [Target; 26] = [
+const TARGETS: [Target; 27] = [
     ("local-fs-pre.target", "Before local file systems", &[], &[STATE]),
     ("local-fs.target", "Local file systems", &[], &[STATE]),
     ("sysinit.target", "The machine is set up", &[], &[]),
@@ -56,6 +56,7 @@ const TARGETS: [Target; 26] = [
     ("poweroff.target", "Power off", &["shutdown.target"], &["shutdown.target"]),
     ("halt.target", "Halt", &["shutdown.target"], &["shutdown.target"]),
     ("kexec.target", "Reboot by kexec", &["shutdown.target"], &["shutdown.target"]),
+    ("soft-reboot.target", "Reboot of all but the kernel", &["shutdown.target"], &["shutdown.target"]),
 ];
 
 /// What services stand on.
@@ -75,8 +76,15 @@ pub fn is_perpetual(name: &str) -> bool {
 }
 
 /// Targets that are the way down.
-const DOWN: [&str; 6] =
-    ["shutdown.target", "umount.target", "reboot.target", "poweroff.target", "halt.target", "kexec.target"];
+const DOWN: [&str; 7] = [
+    "shutdown.target",
+    "umount.target",
+    "reboot.target",
+    "poweroff.target",
+    "halt.target",
+    "kexec.target",
+    "soft-reboot.target",
+];
 
 /// All of them.
 pub fn units() -> Vec<Unit> {

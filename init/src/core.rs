@@ -30,7 +30,7 @@ mod trigger;
 mod work;
 
 pub use collect::Holds;
-pub use work::target_of;
+pub use work::way_of;
 
 #[cfg(test)]
 pub mod fixture;

@@ -3,6 +3,7 @@
 use std::fs;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 /// What init/boot found.
 pub const BOOT: &str = "/run/ashlar/boot.json";
@@ -23,6 +24,8 @@ pub struct Facts {
     pub booted: Option<Booted>,
     /// The hardware watchdog, if init/boot left it open for us.
     pub watchdog_fd: Option<i32>,
+    /// How often everything but the kernel was started again.
+    pub soft_reboots: u32,
 }
 
 /// A version that was booted.
@@ -51,6 +54,17 @@ fn version_in(os_release: &str) -> String {
     line.unwrap_or_default().trim_matches('"').to_owned()
 }
 
+/// The facts of a boot, as they are for the next instance of PID 1 when it begins at `now` with the kernel that runs.
+pub fn after_soft_reboot(text: &str, now: u64) -> serde_json::Result<String> {
+    let mut facts: serde_json::Map<String, Value> = serde_json::from_str(text)?;
+    let before = facts.get("soft_reboots").and_then(Value::as_u64).unwrap_or_default();
+    facts.insert("soft_reboots".to_owned(), (before + 1).into());
+    facts.insert("boot_usec".to_owned(), now.into());
+    // It opens the watchdog itself, which goes on meanwhile.
+    facts.remove("watchdog_fd");
+    Ok(serde_json::to_string(&facts)? + "\n")
+}
+
 /// What is wrong with the machine's configuration, a sentence a line, as provision left it.
 pub fn problems() -> Vec<String> {
     let text = fs::read_to_string(PROBLEMS).unwrap_or_default();
@@ -60,6 +74,15 @@ pub fn problems() -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn facts_after_a_soft_reboot() {
+        let text = r#"{"slot":"b","boot_usec":5,"watchdog_fd":4,"disk":"/dev/vda"}"#;
+        let once = after_soft_reboot(text, 70).unwrap();
+        assert_eq!(once, "{\"boot_usec\":70,\"disk\":\"/dev/vda\",\"slot\":\"b\",\"soft_reboots\":1}\n");
+        let twice: Facts = serde_json::from_str(&after_soft_reboot(&once, 90).unwrap()).unwrap();
+        assert_eq!(twice, Facts { slot: "b".into(), boot_usec: 90, soft_reboots: 2, ..Facts::default() });
+    }
 
     #[test]
     fn versions() {

@@ -134,7 +134,7 @@ impl Machine {
         let first = inherited.is_none();
         let handed_over = facts.watchdog_fd.filter(|_| first).and_then(|fd| descriptor::adopt(fd).ok());
         let mut inherited = inherited.unwrap_or_default();
-        let signals = [SIGINT, SIGTERM, SIGCHLD].into_iter().chain((3..=6).map(signal::real_time));
+        let signals = [SIGINT, SIGTERM, SIGCHLD].into_iter().chain((3..=7).map(signal::real_time));
         let mut machine = Self {
             core,
             log,
@@ -284,8 +284,9 @@ impl Machine {
                 SIGTERM => self.reexecute = true,
                 SIGINT => self.go_down(Shutdown::Reboot, "Ctrl-Alt-Del"),
                 other => {
-                    let ways = [Shutdown::Halt, Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Kexec];
-                    if let Some(place) = (3..=6).position(|n| signal::real_time(n) == other) {
+                    let ways =
+                        [Shutdown::Halt, Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Kexec, Shutdown::SoftReboot];
+                    if let Some(place) = (3..=7).position(|n| signal::real_time(n) == other) {
                         self.go_down(ways[place], "a signal");
                     }
                 }

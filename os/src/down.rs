@@ -1,4 +1,4 @@
-//! `os reboot` and `os poweroff`.
+//! `os reboot`, `os soft-reboot` and `os poweroff`.
 
 use std::process::ExitCode;
 

@@ -71,6 +71,8 @@ enum Verb {
     Shell(shell::Options),
     /// Start the machine again
     Reboot,
+    /// Start everything but the kernel again
+    SoftReboot,
     /// Switch the machine off
     Poweroff,
     /// Which version runs
@@ -105,6 +107,7 @@ fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         Verb::Explain(options) => explain::main(options, json),
         Verb::Shell(options) => Ok(shell::main(options)),
         Verb::Reboot => down::main(Shutdown::Reboot, json),
+        Verb::SoftReboot => down::main(Shutdown::SoftReboot, json),
         Verb::Poweroff => down::main(Shutdown::Poweroff, json),
         Verb::Version => version::main(json),
     }

@@ -67,7 +67,7 @@ fn job_mode(word: &str, failed: bool) -> JobMode {
 
 /// The end that a word means.
 fn end_of(action: &str) -> Option<(Shutdown, Urgency)> {
-    let (word, urgency) = match action.split_once('-') {
+    let (word, urgency) = match action.rsplit_once('-') {
         Some((word, "force")) => (word, Urgency::Force),
         Some((word, "immediate")) => (word, Urgency::Immediate),
         _ => (action, Urgency::No),
@@ -77,6 +77,7 @@ fn end_of(action: &str) -> Option<(Shutdown, Urgency)> {
         "poweroff" | "exit" => Shutdown::Poweroff,
         "halt" => Shutdown::Halt,
         "kexec" => Shutdown::Kexec,
+        "soft-reboot" => Shutdown::SoftReboot,
         _ => return None,
     };
     Some((how, urgency))
@@ -93,6 +94,8 @@ mod tests {
         check("reboot", Some((Shutdown::Reboot, Urgency::No)));
         check("exit-force", Some((Shutdown::Poweroff, Urgency::Force)));
         check("halt-immediate", Some((Shutdown::Halt, Urgency::Immediate)));
+        check("soft-reboot", Some((Shutdown::SoftReboot, Urgency::No)));
+        check("soft-reboot-force", Some((Shutdown::SoftReboot, Urgency::Force)));
         assert_eq!(job_mode("", true), JobMode::Replace);
         assert_eq!(job_mode("", false), JobMode::Fail);
         assert_eq!(job_mode("replace-irreversibly", true), JobMode::ReplaceIrreversibly);

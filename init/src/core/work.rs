@@ -261,10 +261,7 @@ impl Core {
         }
         (run.active_since, run.active_since_real) = (now.monotonic, now.real);
         self.move_to(unit, Sub::Active);
-        let how = [Shutdown::Reboot, Shutdown::Poweroff, Shutdown::Halt, Shutdown::Kexec];
-        if let Some(how) = how.into_iter().find(|how| target_of(*how) == self.graph.name(unit)) {
-            self.actions.push(Action::Power(how));
-        }
+        self.actions.extend(way_of(self.graph.name(unit)).map(Action::Power));
     }
 
     fn turn_into_start(&mut self, id: u32) {
@@ -398,5 +395,12 @@ pub fn target_of(how: Shutdown) -> &'static str {
         Shutdown::Reboot => "reboot.target",
         Shutdown::Halt => "halt.target",
         Shutdown::Kexec => "kexec.target",
+        Shutdown::SoftReboot => "soft-reboot.target",
     }
+}
+
+/// The end of the machine that a unit stands for.
+pub fn way_of(target: &str) -> Option<Shutdown> {
+    let all = [Shutdown::Reboot, Shutdown::Poweroff, Shutdown::Halt, Shutdown::Kexec, Shutdown::SoftReboot];
+    all.into_iter().find(|how| target_of(*how) == target)
 }

@@ -352,8 +352,7 @@ impl Machine {
         }
         let named = self.unit_named(unit)?;
         // Going down is not a start like others: nothing takes it back.
-        let ways = [Shutdown::Poweroff, Shutdown::Reboot, Shutdown::Halt, Shutdown::Kexec];
-        let how = ways.into_iter().find(|how| crate::core::target_of(*how) == self.core.graph.name(named));
+        let how = crate::core::way_of(self.core.graph.name(named));
         let id = match how.filter(|_| kind == JobKind::Start) {
             Some(how) => self.queue_down(how)?,
             None => self.core.enqueue(unit, kind, mode)?,

@@ -2,15 +2,19 @@
 //! told. The phases are a list; each one says its line on the console.
 
 use std::fs;
+use std::io;
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use ashlar_control::message::{Refusal, Shutdown};
 use ashlar_sys::power::{self, Power};
-use ashlar_sys::{child, filesystem, signal};
+use ashlar_sys::{child, clock, filesystem, signal};
 
 use super::Machine;
 use crate::core::Urgency;
+use crate::facts;
 use crate::log;
 use crate::mount_table::{self, Mount};
 
@@ -25,12 +29,8 @@ const KEPT: [&str; 5] = ["/", "/proc", "/sys", "/dev", "/run"];
 type Phase = (&'static str, fn(&mut Machine));
 
 /// What follows once every unit is down.
-const PHASES: [Phase; 4] = [
-    ("ending what is left", end_processes),
-    ("unmounting", unmount_all),
-    ("writing to disk", |_| power::sync()),
-    ("handing over to the kernel", |_| {}),
-];
+const PHASES: [Phase; 3] =
+    [("ending what is left", end_processes), ("unmounting", unmount_all), ("writing to disk", |_| power::sync())];
 
 impl Machine {
     /// Begins to go down.
@@ -82,6 +82,12 @@ impl Machine {
     }
 
     fn hand_over(&mut self, how: Shutdown) -> ! {
+        if how == Shutdown::SoftReboot {
+            log::console("soft reboot: beginning anew");
+            let error = begin_anew();
+            log::console(&format!("cannot begin anew: {error}; rebooting instead"));
+        }
+        log::console(&format!("{}: handing over to the kernel", word(how)));
         if how == Shutdown::Halt {
             self.watchdog.disarm();
         }
@@ -89,7 +95,7 @@ impl Machine {
             Shutdown::Poweroff => Power::Off,
             Shutdown::Halt => Power::Halt,
             Shutdown::Kexec => Power::Kexec,
-            Shutdown::Reboot => Power::Restart,
+            Shutdown::Reboot | Shutdown::SoftReboot => Power::Restart,
         };
         if how == Shutdown::Reboot
             && let Ok(parameter) = fs::read_to_string(REBOOT_PARAMETER)
@@ -113,6 +119,22 @@ fn word(how: Shutdown) -> &'static str {
         Shutdown::Reboot => "reboot",
         Shutdown::Halt => "halt",
         Shutdown::Kexec => "kexec",
+        Shutdown::SoftReboot => "soft reboot",
+    }
+}
+
+/// Executes PID 1 as the kernel did first: it knows nothing of what ran, and no descriptor is left to it.
+fn begin_anew() -> io::Error {
+    let text = match fs::read_to_string(facts::BOOT) {
+        Ok(text) => facts::after_soft_reboot(&text, clock::monotonic()).map_err(io::Error::from),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = text.and_then(|text| fs::write(facts::BOOT, text)) {
+        return error;
+    }
+    match fs::read_link("/proc/self/exe") {
+        Ok(program) => Command::new(program).exec(),
+        Err(error) => error,
     }
 }
 

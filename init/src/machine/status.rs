@@ -55,6 +55,7 @@ impl Machine {
             uptime: self.core.now().monotonic / 1_000_000,
             boot_usec: self.facts.boot_usec,
             init_usec: self.began,
+            soft_reboots: self.facts.soft_reboots,
             userspace_usec: self.ready_after,
             active: self.loaded().filter(|unit| self.core.active(*unit).is_up()).count() as u32,
             unwell,

@@ -22,6 +22,9 @@ pub struct Machine {
     pub boot_usec: u64,
     /// When PID 1 did.
     pub init_usec: u64,
+    /// How often everything but the kernel was started again. The first instruction is PID 1's then.
+    #[serde(default)]
+    pub soft_reboots: u32,
     /// Microseconds from the first instruction of init/boot until all default units were started; 0 while starting.
     pub userspace_usec: u64,
     /// Number of loaded units that are active.

@@ -58,6 +58,24 @@ fn every_way_down_is_clean() -> Result<()> {
         ensure!(boots.lines().filter(|line| !line.contains("BOOT ID")).count() == 5, "{boots}");
         Ok(())
     });
+    let (boot, file) = ("cat /proc/sys/kernel/random/boot_id", "/var/lib/witness");
+    promises.check("a soft reboot starts all but the kernel again", || {
+        let before = vm.root(boot)?;
+        vm.try_root("systemctl soft-reboot")?;
+        come_back(&mut vm)?;
+        let after = vm.root(boot)?;
+        ensure!(before == after, "{before} {after}");
+        let said = vm.root(&format!("systemctl show -P SoftRebootsCount; systemctl is-system-running; cat {file}"))?;
+        ensure!(said.lines().eq(["1", "running", "something to write"]), "{said}");
+        Ok(())
+    });
+    promises.check("and again", || {
+        vm.try_run("os soft-reboot")?;
+        come_back(&mut vm)?;
+        let said = vm.root("systemctl show -P SoftRebootsCount; systemctl is-system-running")?;
+        ensure!(said.lines().eq(["2", "running"]), "{said}");
+        Ok(())
+    });
     promises.check("os poweroff switches off", || {
         vm.try_run("os poweroff")?;
         vm.wait_off()
@@ -65,6 +83,14 @@ fn every_way_down_is_clean() -> Result<()> {
     promises.finish();
     vm.finish();
     Ok(())
+}
+
+/// Everything but the kernel was started again: its connection ends, and the console says when it is ready.
+fn come_back(vm: &mut Vm) -> Result<()> {
+    let patience = vm.patience(60);
+    vm.serial()?.wait_for("soft reboot: beginning anew", patience)?;
+    vm.wait_ready()?;
+    vm.connect()
 }
 
 /// A foreign checker's word on the state partition.

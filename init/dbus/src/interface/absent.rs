@@ -227,5 +227,4 @@ pub static MANAGER: &[Property<MachineView>] = untold! {
     fixed "TimerSlackNSec" "t" = number(50_000);
     fixed "DefaultOOMScoreAdjust" "i" = Variant::I32(0);
     fixed "CtrlAltDelBurstAction" "s" = text("none");
-    fixed "SoftRebootsCount" "u" = Variant::U32(0);
 };

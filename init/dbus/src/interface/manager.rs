@@ -86,6 +86,7 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("ServiceWatchdogs", "b", |_| Variant::Bool(true)),
     silent("ControlGroup", "s", |_| text("")),
     silent("SystemState", "s", |view| text(&view.machine.state)),
+    fixed("SoftRebootsCount", "u", |view| Variant::U32(view.machine.soft_reboots)),
     silent("ExitCode", "y", |_| Variant::U8(0)),
     fixed("DefaultTimerAccuracyUSec", "t", |_| Variant::U64(0)),
     fixed("DefaultTimeoutStartUSec", "t", |_| Variant::U64(90_000_000)),

@@ -160,4 +160,6 @@ pub enum Shutdown {
     Halt,
     /// Start the kernel that was loaded with kexec.
     Kexec,
+    /// Start everything but the kernel again.
+    SoftReboot,
 }

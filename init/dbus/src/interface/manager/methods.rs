@@ -304,7 +304,10 @@ pub static METHODS: &[Method] = &[
     manages("KExec", "", "", |world, _| done(world, &Ask::Shutdown { how: Shutdown::Kexec })),
     manages("Exit", "", "", |_, _| Err(not_here("Exit is for user managers and containers: power off or reboot."))),
     manages("SetExitCode", "y", "", |_, _| Err(not_here("SetExitCode is for user managers and containers."))),
-    manages("SoftReboot", "s", "", |_, _| Err(not_here("A soft reboot has no root to go to: reboot."))),
+    manages("SoftReboot", "s", "", |world, call| match call.arguments::<(String,)>()?.0.as_str() {
+        "" | "/" => done(world, &Ask::Shutdown { how: Shutdown::SoftReboot }),
+        _ => Err(not_here("A soft reboot goes to the root that runs.")),
+    }),
     manages("SwitchRoot", "ss", "", |_, _| Err(not_here("The root of this machine is fixed when it boots."))),
 ];
 
