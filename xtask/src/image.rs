@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use anyhow::{Context, Result, bail};
 use ashlar_qemu_tests::arch::Arch;
@@ -84,9 +85,8 @@ pub fn build(name: &str, arch: Arch, version: Option<&str>) -> Result<PathBuf> {
     if !definition.exists() {
         bail!("{} does not exist: there is no image {name}", definition.display());
     }
-    setup::ensure_target(arch)?;
-    let programs = programs(arch)?;
-    let builder = builder()?;
+    compile(&[arch])?;
+    let (builder, programs) = (project::target().join("release/ashlar"), project::programs(arch));
     let folder = project::image(name, arch);
     say(&format!("image {name} for {}", arch.name()));
     let mut command = std::process::Command::new(builder);
@@ -100,6 +100,26 @@ pub fn build(name: &str, arch: Arch, version: Option<&str>) -> Result<PathBuf> {
     Ok(folder)
 }
 
+/// Our programs for these architectures, each in a folder of its own, and the builder for this host: beside each other,
+/// because linking keeps no more than one processor busy.
+pub fn compile(archs: &[Arch]) -> Result<()> {
+    archs.iter().try_for_each(|arch| setup::ensure_target(*arch))?;
+    // What shares a folder waits for each other.
+    let lane = |linked: &[Linked]| {
+        archs.iter().try_for_each(|arch| linked.iter().try_for_each(|linked| programs(linked, *arch)))
+    };
+    thread::scope(|scope| {
+        let lanes = [
+            scope.spawn(|| lane(&[STATIC, SMALL])),
+            scope.spawn(|| lane(&[DYNAMIC])),
+            scope.spawn(|| builder().map(drop)),
+        ];
+        // All of them, so that no error is lost behind another's output.
+        let ended = lanes.map(|lane| lane.join().unwrap_or_else(|fault| std::panic::resume_unwind(fault)));
+        ended.into_iter().collect()
+    })
+}
+
 /// The builder for this host.
 pub fn builder() -> Result<PathBuf> {
     say("builder");
@@ -107,18 +127,12 @@ pub fn builder() -> Result<PathBuf> {
     Ok(project::target().join("release/ashlar"))
 }
 
-/// Our programs, in a folder of their own.
-pub fn programs(arch: Arch) -> Result<PathBuf> {
-    say(&format!("programs for {}", arch.name()));
+fn programs(linked: &Linked, arch: Arch) -> Result<()> {
+    say(&format!("{} for {arch}", linked.programs.join(", ")));
     let folder = project::programs(arch);
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    for linked in [STATIC, SMALL, DYNAMIC] {
-        let made = link(&linked, arch)?;
-        for program in linked.programs {
-            place(&made.join(program), &folder.join(program))?;
-        }
-    }
-    Ok(folder)
+    let made = link(linked, arch)?;
+    linked.programs.iter().try_for_each(|program| place(&made.join(program), &folder.join(program)))
 }
 
 /// Builds some of them, and returns the folder that Cargo leaves them in.

@@ -79,6 +79,10 @@ fn stories(filter: Option<&str>, mut environment: Vec<Variable>) -> Result<Tally
         (BUILDER_VARIABLE.to_owned(), project::target().join("release/ashlar").into_os_string()),
         (PROGRAMS_VARIABLE.to_owned(), project::programs(Arch::host()).into_os_string()),
     ]);
+    if let Err(error) = image::compile(&Arch::ALL) {
+        eprintln!("error: no programs for images: {error:#}");
+        return Ok(Tally { passed: 0, failed: 1 });
+    }
     for arch in Arch::ALL {
         match image::build("base", arch, None) {
             Ok(folder) => {
