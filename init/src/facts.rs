@@ -54,14 +54,14 @@ fn version_in(os_release: &str) -> String {
     line.unwrap_or_default().trim_matches('"').to_owned()
 }
 
-/// The facts of a boot, as they are for the next instance of PID 1 when it begins at `now` with the kernel that runs.
-pub fn after_soft_reboot(text: &str, now: u64) -> serde_json::Result<String> {
+/// The facts of a boot, as they are for the next instance of PID 1 when it begins at `now` with the kernel that runs, and
+/// finds the watchdog open.
+pub fn after_soft_reboot(text: &str, now: u64, watchdog: Option<i32>) -> serde_json::Result<String> {
     let mut facts: serde_json::Map<String, Value> = serde_json::from_str(text)?;
     let before = facts.get("soft_reboots").and_then(Value::as_u64).unwrap_or_default();
     facts.insert("soft_reboots".to_owned(), (before + 1).into());
     facts.insert("boot_usec".to_owned(), now.into());
-    // It opens the watchdog itself, which goes on meanwhile.
-    facts.remove("watchdog_fd");
+    facts.insert("watchdog_fd".to_owned(), watchdog.into());
     Ok(serde_json::to_string(&facts)? + "\n")
 }
 
@@ -78,10 +78,13 @@ mod tests {
     #[test]
     fn facts_after_a_soft_reboot() {
         let text = r#"{"slot":"b","boot_usec":5,"watchdog_fd":4,"disk":"/dev/vda"}"#;
-        let once = after_soft_reboot(text, 70).unwrap();
-        assert_eq!(once, "{\"boot_usec\":70,\"disk\":\"/dev/vda\",\"slot\":\"b\",\"soft_reboots\":1}\n");
-        let twice: Facts = serde_json::from_str(&after_soft_reboot(&once, 90).unwrap()).unwrap();
-        assert_eq!(twice, Facts { slot: "b".into(), boot_usec: 90, soft_reboots: 2, ..Facts::default() });
+        let once = after_soft_reboot(text, 70, None).unwrap();
+        let read = |text: &str| serde_json::from_str::<Facts>(text).unwrap();
+        let expect = Facts { slot: "b".into(), boot_usec: 70, soft_reboots: 1, ..Facts::default() };
+        assert_eq!(read(&once), expect);
+        assert!(once.contains(r#""disk":"/dev/vda""#), "what others read is kept: {once}");
+        let twice = read(&after_soft_reboot(&once, 90, Some(7)).unwrap());
+        assert_eq!(twice, Facts { boot_usec: 90, soft_reboots: 2, watchdog_fd: Some(7), ..expect });
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
+use ashlar_sys::descriptor;
+
 /// Shortest time that hardware is commonly set to; asking the driver is not worth a system call per kind of driver.
 const TIMEOUT: u64 = 30_000_000;
 
@@ -30,6 +32,11 @@ impl Watchdog {
 
     pub fn descriptor(&self) -> Option<RawFd> {
         self.device.as_ref().map(AsRawFd::as_raw_fd)
+    }
+
+    /// Leaves it open for the program that is executed next; its number there.
+    pub fn hand_over(&self) -> Option<RawFd> {
+        self.device.as_ref().and_then(|device| descriptor::keep_on_exec(device).ok())
     }
 
     /// When it has to be petted again.

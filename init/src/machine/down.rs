@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::io;
+use std::os::fd::RawFd;
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,7 +85,7 @@ impl Machine {
     fn hand_over(&mut self, how: Shutdown) -> ! {
         if how == Shutdown::SoftReboot {
             log::console("soft reboot: beginning anew");
-            let error = begin_anew();
+            let error = begin_anew(self.watchdog.hand_over());
             log::console(&format!("cannot begin anew: {error}; rebooting instead"));
         }
         log::console(&format!("{}: handing over to the kernel", word(how)));
@@ -123,10 +124,10 @@ fn word(how: Shutdown) -> &'static str {
     }
 }
 
-/// Executes PID 1 as the kernel did first: it knows nothing of what ran, and no descriptor is left to it.
-fn begin_anew() -> io::Error {
+/// Executes PID 1 as init/boot did: it knows nothing of what ran, and no descriptor is left to it but the watchdog's.
+fn begin_anew(watchdog: Option<RawFd>) -> io::Error {
     let text = match fs::read_to_string(facts::BOOT) {
-        Ok(text) => facts::after_soft_reboot(&text, clock::monotonic()).map_err(io::Error::from),
+        Ok(text) => facts::after_soft_reboot(&text, clock::monotonic(), watchdog).map_err(io::Error::from),
         Err(error) => Err(error),
     };
     if let Err(error) = text.and_then(|text| fs::write(facts::BOOT, text)) {
