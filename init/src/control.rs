@@ -31,6 +31,8 @@ pub enum Waiting {
     Session(u32),
     /// The end of reading unit files again.
     Reload,
+    /// The end of a process that does what was asked for.
+    Helper(u32),
     /// Every change, until it hangs up.
     Watch,
 }

@@ -11,8 +11,10 @@
 //! - `trial`: whether a new version stays; `live`: going over to one without a reboot.
 //! - `save`: the snapshot, and coming back from it; `down`: the end of the machine.
 
+mod bind;
 mod calls;
 mod carry_out;
+mod clean;
 mod connections;
 mod down;
 mod ended;
@@ -21,6 +23,7 @@ mod groups;
 mod host;
 mod journal;
 mod launch;
+mod limits;
 mod live;
 mod notified;
 mod paths;

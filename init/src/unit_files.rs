@@ -3,6 +3,8 @@
 //!
 //! The units of the image are no such files; those here come beside them, change them, or stand in their place.
 
+use std::path::Path;
+
 pub use ashlar_config::systemd::FOLDERS;
 
 pub mod control;
@@ -23,3 +25,8 @@ pub const VENDORS: &str = "/usr/lib/systemd/system";
 /// Where generators write.
 pub const GENERATED: [&str; 3] =
     ["/run/systemd/generator", "/run/systemd/generator.early", "/run/systemd/generator.late"];
+
+/// Whether a folder's links pull units in, by its name.
+fn pulls(folder: &Path) -> bool {
+    matches!(folder.extension().and_then(|end| end.to_str()), Some("wants" | "requires" | "upholds"))
+}

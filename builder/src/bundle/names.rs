@@ -31,6 +31,7 @@ pub fn check(sources: &[UnitSource], bundles: &[Bundle], known: &BTreeSet<String
         let hard = [&named.requires, &named.requisite, &named.binds_to];
         let soft = [
             &named.wants,
+            &named.upholds,
             &named.part_of,
             &named.conflicts,
             &named.after,

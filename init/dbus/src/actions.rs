@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 
 use ashlar_config::systemd::is_template;
 use ashlar_config::unit::is_unit_name;
-use ashlar_control::message::{JobKind, JobMode, Method as Ask, Reply, StoredDescriptor, Whom};
+use ashlar_control::message::{BindMount, JobKind, JobMode, Method as Ask, Reply, StoredDescriptor, Whom};
 use zbus::Variant;
 
 use crate::cgroup::{Group, command_line};
@@ -156,6 +156,26 @@ pub fn freeze(world: &mut World, name: &str, frozen: bool) -> Result<Body, Fault
     }
     let unit = unit.name.clone();
     done(world, &Ask::Freeze { unit, frozen })
+}
+
+/// Shows a running service something of the machine's.
+pub fn bind(world: &mut World, name: &str, mut mount: BindMount) -> Result<Body, Fault> {
+    let unit = world.unit(name).ok_or_else(|| Fault::not_loaded(name))?.name.clone();
+    if mount.target.is_empty() {
+        mount.target.clone_from(&mount.source);
+    }
+    done(world, &Ask::Bind { unit, mount })
+}
+
+/// Images are for who may mount them.
+pub fn no_images() -> Fault {
+    Fault::new(fault::NOT_SUPPORTED, "Mount the image, and bind the folder.")
+}
+
+/// Removes what a unit has left.
+pub fn clean(world: &mut World, name: &str, what: Vec<String>) -> Result<Body, Fault> {
+    valid(name)?;
+    done(world, &Ask::Clean { unit: name.to_owned(), what })
 }
 
 /// Leaves a scope's processes alone.

@@ -29,6 +29,7 @@ names! {
     NO_UNIT_FOR_PID = "org.freedesktop.systemd1.NoUnitForPID";
     NO_UNIT_FOR_INVOCATION = "org.freedesktop.systemd1.NoUnitForInvocationID";
     UNIT_EXISTS = "org.freedesktop.systemd1.UnitExists";
+    UNIT_BUSY = "org.freedesktop.systemd1.UnitBusy";
     UNIT_INACTIVE = "org.freedesktop.systemd1.UnitInactive";
     NO_SUCH_JOB = "org.freedesktop.systemd1.NoSuchJob";
     NOT_SUBSCRIBED = "org.freedesktop.systemd1.NotSubscribed";
@@ -87,6 +88,11 @@ impl From<Refusal> for Fault {
             Refusal::PermissionDenied { .. } => Self::new(ACCESS_DENIED, text),
             Refusal::Destructive { .. } => Self::new(DESTRUCTIVE, text),
             Refusal::NotApplicable { .. } => Self::new(NOT_APPLICABLE, text),
+            Refusal::Busy { .. } => Self::new(UNIT_BUSY, "Unit is not inactive or has pending job."),
+            Refusal::NotRunning { .. } => {
+                Self::new(UNIT_INACTIVE, "Live mounting cannot be scheduled: service not running")
+            }
+            Refusal::NothingToClean { .. } => Self::new(NOTHING_TO_CLEAN, "No matching resources found."),
             Refusal::Invalid { .. } => Self::new(INVALID_ARGUMENTS, text),
             Refusal::Failed { .. } => Self::new(FAILED, text),
         }

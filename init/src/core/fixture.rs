@@ -55,6 +55,7 @@ fn parsed<T: serde::de::DeserializeOwned + Default>(line: &str, key: &str) -> T 
 fn service(line: &str) -> Service {
     let supervision = Supervision {
         restart: parsed::<Restart>(line, "restart"),
+        restart_direct: value(line, "direct").is_some(),
         remain_after_exit: value(line, "remain").is_some(),
         watchdog: value(line, "watchdog").map(|v| Span(v.parse().unwrap())),
         kill_mode: parsed::<KillMode>(line, "kill"),
@@ -90,6 +91,7 @@ fn unit(line: &str, body: Body) -> Unit {
         dependencies: Dependencies {
             requires: list(line, "requires"),
             wants: list(line, "wants"),
+            upholds: list(line, "upholds"),
             binds_to: list(line, "binds-to"),
             part_of: list(line, "part-of"),
             conflicts: list(line, "conflicts"),

@@ -7,8 +7,12 @@ use serde::de::IntoDeserializer;
 use serde::de::value::Error;
 
 use super::job::Kind;
+use super::restart;
 use super::state::ActiveState;
 use super::{Action, Core, UnitId, Urgency};
+
+/// So often within so many microseconds a unit is started because others uphold it, as systemd does it.
+const UPHELD: (u32, u64) = (16, 10_000_000);
 
 impl Core {
     /// A unit has ended, for as long as nobody starts it.
@@ -40,7 +44,7 @@ impl Core {
     /// Stops what a unit needed, and itself, if they say that they are there for others alone and nobody is.
     pub(super) fn stop_unneeded(&mut self, unit: UnitId) {
         let node = &self.graph[unit];
-        let near = [unit].into_iter().chain(node.requires.iter().chain(&node.binds_to).chain(&node.wants).copied());
+        let near = [unit].into_iter().chain(node.requires.iter().chain(&node.binds_to).chain(node.wanted()).copied());
         for other in near.filter(|other| self.is_unneeded(*other)).collect::<Vec<_>>() {
             self.log(6, other, "nobody needs it any more".into());
             if let Err(refusal) = self.submit(other, Kind::Stop, JobMode::Fail) {
@@ -55,7 +59,26 @@ impl Core {
             return false;
         }
         let is_there = |other: &UnitId| !self.active(*other).is_down() || self.jobs.of(*other).is_some();
-        !node.required_by.iter().chain(&node.wanted_by).any(is_there)
+        !node.required_by.iter().chain(&node.wanted_by).chain(&node.upheld_by).any(is_there)
+    }
+
+    /// Starts again what others hold up, whoever ended it.
+    pub(super) fn hold_up(&mut self, unit: UnitId) {
+        let node = &self.graph[unit];
+        let holds = |other: &UnitId| self.active(*other).is_up() && self.jobs.of(*other).is_none();
+        let Some(by) = node.upheld_by.iter().copied().find(holds) else { return };
+        if !self.active(unit).is_down() || self.jobs.of(unit).is_some() {
+            return;
+        }
+        let (now, by) = (self.now().monotonic, self.graph.name(by).to_owned());
+        // A start that is refused, or fails for what it needs, is over at once.
+        if restart::too_often(&mut self.run_mut(unit).upheld, now, UPHELD.0, UPHELD.1) {
+            return self.log(4, unit, format!("{by} upholds it, but it does not stay up: given up for now"));
+        }
+        self.log(6, unit, format!("{by} upholds it"));
+        if let Err(refusal) = self.submit(unit, Kind::Start, JobMode::Fail) {
+            self.log(4, unit, format!("cannot start: {refusal}"));
+        }
     }
 }
 

@@ -23,6 +23,9 @@ pub struct Node {
     pub wants: Vec<UnitId>,
     /// Reverse of `wants`.
     pub wanted_by: Vec<UnitId>,
+    pub upholds: Vec<UnitId>,
+    /// Reverse of `upholds`.
+    pub upheld_by: Vec<UnitId>,
     pub binds_to: Vec<UnitId>,
     pub conflicts: Vec<UnitId>,
     pub after: Vec<UnitId>,
@@ -52,11 +55,13 @@ pub struct Graph {
 }
 
 impl Node {
-    fn lists(&mut self) -> [&mut Vec<UnitId>; 13] {
+    fn lists(&mut self) -> [&mut Vec<UnitId>; 15] {
         [
             &mut self.requires,
             &mut self.wants,
             &mut self.wanted_by,
+            &mut self.upholds,
+            &mut self.upheld_by,
             &mut self.binds_to,
             &mut self.conflicts,
             &mut self.after,
@@ -68,6 +73,11 @@ impl Node {
             &mut self.reloads,
             &mut self.stops,
         ]
+    }
+
+    /// Units that are started with this one, if they can be.
+    pub fn wanted(&self) -> impl Iterator<Item = &UnitId> {
+        self.wants.iter().chain(&self.upholds)
     }
 
     fn tidy(&mut self) {
@@ -290,6 +300,11 @@ impl Graph {
             self.node(id).wants.push(other);
             self.node(other).wanted_by.push(id);
         }
+        for name in dependencies.upholds {
+            let other = self.refer(&name);
+            self.node(id).upholds.push(other);
+            self.node(other).upheld_by.push(id);
+        }
         for name in wanted_by {
             let other = self.refer(&name);
             self.node(other).wants.push(id);
@@ -358,7 +373,7 @@ impl Graph {
         if self[id].missing || !matches!(self[id].unit.body, Body::Target) {
             return;
         }
-        let pulled: Vec<UnitId> = self[id].wants.iter().chain(&self[id].requires).copied().collect();
+        let pulled: Vec<UnitId> = self[id].wanted().chain(&self[id].requires).copied().collect();
         for other in pulled {
             let ordered = self[other].after.contains(&id) || self[id].after.contains(&other);
             if !ordered && !self[id].conflicts.contains(&other) {

@@ -249,6 +249,7 @@ impl Core {
             Step::Settle => self.settle(unit),
             Step::Again => self.again(unit),
             Step::GiveUp => self.rest(unit, true),
+            Step::Cleaned => self.cleaned(unit),
         }
     }
 
@@ -297,6 +298,7 @@ impl Core {
             sub: old.sub,
             invocation,
             starts: old.starts,
+            upheld: old.upheld,
             restarts: if by_itself { old.restarts } else { 0 },
             in_a_row: if by_itself { old.in_a_row } else { 0 },
             active_since: old.active_since,
@@ -448,7 +450,10 @@ impl Core {
             let reason = run.reason.clone();
             self.log(4, unit, format!("{}: {reason}", outcome.name()));
         }
-        self.rest(unit, !again);
+        match again && settings.restart_direct {
+            true => self.release(unit, false),
+            false => self.rest(unit, !again),
+        }
         if again {
             self.run_mut(unit).in_a_row = in_a_row.saturating_add(1);
             self.enter(unit, Sub::AutoRestart);
@@ -457,8 +462,25 @@ impl Core {
         }
     }
 
+    /// What lies before the next start by itself; of one that waits already: what it waits for.
+    pub fn restart_pause(&self, unit: UnitId) -> u64 {
+        let Run { sub, in_a_row, .. } = self.run(unit);
+        let waits = u32::from(matches!(sub, Sub::AutoRestart | Sub::AutoRestartQueued));
+        self.service(unit).map_or(0, |s| restart::pause(&s.supervision, in_a_row.saturating_sub(waits)))
+    }
+
     /// Dead or failed; `stays`: for as long as nobody starts it.
     fn rest(&mut self, unit: UnitId, stays: bool) {
+        self.release(unit, stays);
+        let failed = !self.run(unit).outcome.is_fine();
+        self.enter(unit, if failed { Sub::Failed } else { Sub::Dead });
+        if stays {
+            self.tell_followers(unit, failed);
+        }
+    }
+
+    /// Nothing of its run is left.
+    fn release(&mut self, unit: UnitId, stays: bool) {
         let run = self.run_mut(unit);
         let gone = [&mut run.main, &mut run.control, &mut run.health].map(std::mem::take);
         for pid in gone {
@@ -466,12 +488,7 @@ impl Core {
         }
         self.set_alarm(unit, Alarm::Watchdog, 0);
         self.set_alarm(unit, Alarm::Health, 0);
-        let failed = !self.run(unit).outcome.is_fine();
         self.actions.push(Action::Release { unit, stays });
-        self.enter(unit, if failed { Sub::Failed } else { Sub::Dead });
-        if stays {
-            self.tell_followers(unit, failed);
-        }
     }
 
     fn again(&mut self, unit: UnitId) {

@@ -87,6 +87,8 @@ pub struct Run {
     pub in_a_row: u32,
     /// Begun starts within the limit's interval; of a socket: its triggers.
     pub starts: Vec<u64>,
+    /// Starts because others uphold it, likewise.
+    pub upheld: Vec<u64>,
     pub began: u64,
     pub active_since: u64,
     /// The same since the epoch.

@@ -98,6 +98,8 @@ pub enum Step {
     Again,
     /// Give up starting again.
     GiveUp,
+    /// Its folders are as clean as they get.
+    Cleaned,
 }
 
 /// The table.
@@ -154,6 +156,8 @@ pub fn step(state: Sub, event: Event) -> Step {
         (FinalSigterm | FinalSigkill, E::Empty) => Step::Settle,
         (StopSigkill | FinalSigkill, E::Timeout) => Step::Settle,
 
+        (Cleaning, E::ControlDone | E::ControlFailed | E::Stop) => Step::Cleaned,
+
         _ => Step::Ignore,
     }
 }
@@ -189,7 +193,7 @@ pub fn readiness(kind: ServiceType, milestone: Milestone) -> bool {
 mod tests {
     use super::*;
 
-    const SERVICE_STATES: [Sub; 20] = [
+    const SERVICE_STATES: [Sub; 21] = [
         Sub::Dead,
         Sub::Failed,
         Sub::Condition,
@@ -210,6 +214,7 @@ mod tests {
         Sub::FinalSigkill,
         Sub::AutoRestart,
         Sub::AutoRestartQueued,
+        Sub::Cleaning,
     ];
 
     /// One letter per step, one column per state, in the order above.
@@ -236,6 +241,7 @@ mod tests {
             Step::Settle => 's',
             Step::Again => 'g',
             Step::GiveUp => 'G',
+            Step::Cleaned => 'c',
         };
         SERVICE_STATES.iter().map(|state| letter(step(*state, event))).collect()
     }
@@ -243,24 +249,24 @@ mod tests {
     #[test]
     fn the_whole_table() {
         let check = |event, expect: &str| assert_eq!(row(event), expect.replace(' ', ""), "{event:?}");
-        // down cond pre/start/post run/exited reloads  stop, stops post, final restart
-        check(Event::Start, "BB . ... .. ... .... . .. BB");
-        check(Event::Stop, ".. S SST TT TTT .S.. . .. GG");
-        check(Event::Reload, ".. . ... r. ... .... . .. ..");
-        check(Event::Met, ".. P ... .. ... .... . .. ..");
-        check(Event::Unmet, ".. o ... .. ... .... . .. ..");
-        check(Event::NotStarted, ".. C CCT .. f.. S... C .. ..");
-        check(Event::Ready, ".. . .U. .. ..U .... . .. ..");
-        check(Event::Reloading, ".. . ... a. .a. .... . .. ..");
-        check(Event::ControlDone, ".. P P.P .. d.. P... P .. ..");
-        check(Event::ControlFailed, ".. C C.T .. f.. S... C .. ..");
-        check(Event::MainDone, ".. . .E. E. EEE .CCk . .. ..");
-        check(Event::MainFailed, ".. . .CL L. LLL .CCk . .. ..");
-        check(Event::Empty, ".. . ... e. ... .sss . ss ..");
-        check(Event::Timeout, ".. C CST T. fff SKKs k ks g.");
-        check(Event::Unwell, ".. . .A. A. AAA .... . .. ..");
-        check(Event::OutOfMemory, ".. . SSS S. SSS .... . .. ..");
-        check(Event::OutOfMemoryKill, ".. . KKK K. KKK .... . .. ..");
+        // down cond pre/start/post run/exited reloads  stop, stops post, final restart cleaning
+        check(Event::Start, "BB . ... .. ... .... . .. BB .");
+        check(Event::Stop, ".. S SST TT TTT .S.. . .. GG c");
+        check(Event::Reload, ".. . ... r. ... .... . .. .. .");
+        check(Event::Met, ".. P ... .. ... .... . .. .. .");
+        check(Event::Unmet, ".. o ... .. ... .... . .. .. .");
+        check(Event::NotStarted, ".. C CCT .. f.. S... C .. .. .");
+        check(Event::Ready, ".. . .U. .. ..U .... . .. .. .");
+        check(Event::Reloading, ".. . ... a. .a. .... . .. .. .");
+        check(Event::ControlDone, ".. P P.P .. d.. P... P .. .. c");
+        check(Event::ControlFailed, ".. C C.T .. f.. S... C .. .. c");
+        check(Event::MainDone, ".. . .E. E. EEE .CCk . .. .. .");
+        check(Event::MainFailed, ".. . .CL L. LLL .CCk . .. .. .");
+        check(Event::Empty, ".. . ... e. ... .sss . ss .. .");
+        check(Event::Timeout, ".. C CST T. fff SKKs k ks g. .");
+        check(Event::Unwell, ".. . .A. A. AAA .... . .. .. .");
+        check(Event::OutOfMemory, ".. . SSS S. SSS .... . .. .. .");
+        check(Event::OutOfMemoryKill, ".. . KKK K. KKK .... . .. .. .");
     }
 
     #[test]

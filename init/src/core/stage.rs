@@ -22,6 +22,8 @@ pub enum Stage {
     Stop,
     /// When it has ended.
     StopPost,
+    /// While it is down. There is one process for it, which is no command of the unit's.
+    Clean,
 }
 
 impl Stage {
@@ -34,6 +36,7 @@ impl Stage {
             Self::Reload => &commands.reload,
             Self::Stop => &commands.stop,
             Self::StopPost => &commands.stop_post,
+            Self::Clean => &[],
         }
     }
 
@@ -46,12 +49,13 @@ impl Stage {
             Self::Reload => Sub::Reload,
             Self::Stop => Sub::Stop,
             Self::StopPost => Sub::StopPost,
+            Self::Clean => Sub::Cleaning,
         }
     }
 
     /// Whose commands run in a state.
     pub(super) fn in_state(sub: Sub) -> Option<Self> {
-        let all = [Self::Condition, Self::Pre, Self::Post, Self::Reload, Self::Stop, Self::StopPost];
+        let all = [Self::Condition, Self::Pre, Self::Post, Self::Reload, Self::Stop, Self::StopPost, Self::Clean];
         all.into_iter().find(|stage| stage.state() == sub)
     }
 
@@ -64,6 +68,7 @@ impl Stage {
             Self::Reload => "reload",
             Self::Stop => "stop",
             Self::StopPost => "stop-post",
+            Self::Clean => "clean",
         }
     }
 }
@@ -81,8 +86,9 @@ impl Core {
                 self.run_mut(unit).blame(Outcome::ExecCondition, || "its condition does not hold".into());
                 Event::Unmet
             }
-            (Stage::Reload, _) => {
-                self.log(3, unit, format!("reload command ended with {exit}"));
+            // Neither says anything about the service itself.
+            (Stage::Reload | Stage::Clean, _) => {
+                self.log(3, unit, format!("{} command ended with {exit}", stage.name()));
                 Event::ControlFailed
             }
             _ => {
@@ -143,7 +149,27 @@ impl Core {
             Stage::Reload => self.back_to_running(unit),
             Stage::Stop => self.terminate(unit, mode),
             Stage::StopPost => self.clear(unit, mode),
+            Stage::Clean => self.cleaned(unit),
         }
+    }
+
+    /// Whether what a unit has left may be removed: nothing of it runs, failed or is about to start.
+    pub fn may_be_cleaned(&self, unit: UnitId) -> bool {
+        self.run(unit).sub == Sub::Dead && self.jobs.of(unit).is_none()
+    }
+
+    /// A process removes what a unit has left in its folders.
+    pub fn cleaning(&mut self, unit: UnitId, pid: u32) {
+        self.processes.insert(pid, (unit, Role::Control(Stage::Clean, 0)));
+        self.run_mut(unit).control = pid;
+        self.enter(unit, Sub::Cleaning);
+        self.settle_work();
+    }
+
+    /// It has, or somebody stops the unit before.
+    pub(super) fn cleaned(&mut self, unit: UnitId) {
+        self.kill_control(unit);
+        self.enter(unit, Sub::Dead);
     }
 
     fn start_main(&mut self, unit: UnitId) {

@@ -14,6 +14,7 @@ pub enum ActiveState {
     Failed,
     Activating,
     Deactivating,
+    Maintenance,
 }
 
 impl ActiveState {
@@ -25,6 +26,7 @@ impl ActiveState {
             Self::Failed => "failed",
             Self::Activating => "activating",
             Self::Deactivating => "deactivating",
+            Self::Maintenance => "maintenance",
         }
     }
 
@@ -100,6 +102,8 @@ pub enum Sub {
     AutoRestart,
     /// Its start is queued again.
     AutoRestartQueued,
+    /// What it has left in its folders is removed.
+    Cleaning,
 }
 
 impl Sub {
@@ -128,6 +132,7 @@ impl Sub {
             | Self::StopPost
             | Self::FinalSigterm
             | Self::FinalSigkill => ActiveState::Deactivating,
+            Self::Cleaning => ActiveState::Maintenance,
         }
     }
 
@@ -158,6 +163,7 @@ impl Sub {
             Self::FinalSigkill => "final-sigkill",
             Self::AutoRestart => "auto-restart",
             Self::AutoRestartQueued => "auto-restart-queued",
+            Self::Cleaning => "cleaning",
         }
     }
 }

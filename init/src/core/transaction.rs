@@ -103,7 +103,7 @@ impl Situation<'_> {
                 work.push_back((*other, Planned { kind: Kind::Start, matters }));
             }
         }
-        for other in node.wants.iter().filter(|_| !ignores) {
+        for other in node.wanted().filter(|_| !ignores) {
             if self.lacks(*other) && self.graph.is_startable(*other) {
                 work.push_back((*other, Planned { kind: Kind::Start, matters: false }));
             }
@@ -193,7 +193,7 @@ impl Situation<'_> {
             }
             if seen.insert(id) {
                 let node = &self.graph[id];
-                work.extend(node.requires.iter().chain(&node.binds_to).chain(&node.wants).chain(&node.triggers));
+                work.extend(node.requires.iter().chain(&node.binds_to).chain(node.wanted()).chain(&node.triggers));
             }
         }
         false

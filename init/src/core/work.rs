@@ -200,7 +200,7 @@ impl Core {
             (Kind::Nop, _) => self.finish(id, JobResult::Done),
             (Kind::Start, ActiveState::Active | ActiveState::Reloading) => self.finish(id, JobResult::Done),
             // It is on its way; or it has to come down first. `moved` looks again.
-            (Kind::Start, ActiveState::Deactivating) => {}
+            (Kind::Start, ActiveState::Deactivating | ActiveState::Maintenance) => {}
             (Kind::Start, _) => self.begin_job(id, unit, Event::Start),
             (Kind::Stop, ActiveState::Inactive | ActiveState::Failed) => self.finish(id, JobResult::Done),
             (Kind::Restart, ActiveState::Inactive | ActiveState::Failed) => self.turn_into_start(id),
@@ -293,6 +293,7 @@ impl Core {
         if new.is_down() && !old.is_down() {
             self.take_bound_down(unit);
             self.stop_unneeded(unit);
+            self.hold_up(unit);
         }
         if self.service(unit).is_some() {
             self.tell_triggers(unit, new);
@@ -357,6 +358,8 @@ impl Core {
         // Behind the jobs that fail with this one: those must not run first.
         self.work.extend(freed.into_iter().map(Work::Run));
         self.stop_unneeded(job.unit);
+        self.hold_up(job.unit);
+        self.graph[job.unit].upholds.clone().into_iter().for_each(|other| self.hold_up(other));
         self.actions.push(Action::JobRemoved { job, result });
     }
 

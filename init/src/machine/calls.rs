@@ -197,13 +197,16 @@ impl Machine {
         self.save();
     }
 
-    /// The last reply to one that waited; then its next calls.
-    pub(super) fn end_wait(&mut self, id: u32, reply: &Reply) {
+    /// The last answer to one that waited; then its next calls.
+    pub(super) fn end_wait(&mut self, id: u32, answer: Result<&Reply, &Refusal>) {
         if let Some(connection) = self.connections.get(id) {
             connection.waiting = None;
         }
         self.save_caller(id, false);
-        self.reply(id, reply, false);
+        match answer {
+            Ok(reply) => self.reply(id, reply, false),
+            Err(refusal) => self.refuse(id, refusal),
+        }
         self.serve(id);
     }
 
@@ -282,6 +285,8 @@ impl Machine {
             }
             Method::Attach { unit, subgroup, processes } => self.attach(&unit, &subgroup, &processes)?,
             Method::Freeze { unit, frozen } => self.freeze(&unit, frozen)?,
+            Method::Bind { unit, mount } => return self.bind(&unit, &mount),
+            Method::Clean { unit, what } => self.clean(&unit, &what)?,
             Method::Abandon { unit } => self.abandon(&unit)?,
             Method::SetEnvironment { unset, set } => self.set_environment(&unset, set),
             Method::Hold { unit, held } => self.hold(id, &unit, held)?,
@@ -386,7 +391,7 @@ impl Machine {
         let reason = if result == JobResult::Done { String::new() } else { self.core.run(job.unit).reason.clone() };
         let reply = Reply::Job { job: self.job_message(job), result: Some(result.name().into()), reason };
         for id in self.connections.waiting_for(Waiting::Job(job.id)) {
-            self.end_wait(id, &reply);
+            self.end_wait(id, Ok(&reply));
         }
     }
 

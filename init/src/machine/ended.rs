@@ -27,7 +27,8 @@ impl Machine {
         while let Ok(Some(ended)) = child::peek() {
             // What a starting container has to say of its set-up explains the end: it comes first.
             self.ended_starting(ended.pid);
-            if self.core.exited(ended.pid, exit_of(ended)) || self.session_ended(ended.pid, exit_of(ended)) {
+            let (pid, exit) = (ended.pid, exit_of(ended));
+            if self.core.exited(pid, exit) || self.session_ended(pid, exit) || self.helper_ended(pid, exit) {
                 self.carry_out();
                 self.save();
             }

@@ -126,7 +126,7 @@ impl Machine {
         self.tell(message::Event::Reloading(false));
         self.start_anew();
         for id in waiting {
-            self.end_wait(id, &Reply::Done {});
+            self.end_wait(id, Ok(&Reply::Done {}));
         }
     }
 

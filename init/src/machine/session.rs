@@ -175,7 +175,7 @@ impl Machine {
             self.log.say(log::ERROR, None, &format!("session {number}: {}", failure.reason));
         }
         for id in self.connections.waiting_for(Waiting::Session(number)) {
-            self.end_wait(id, &Reply::Exit { exit: code });
+            self.end_wait(id, Ok(&Reply::Exit { exit: code }));
         }
         if let Some(session) = self.sessions.sessions.get_mut(&number) {
             session.pid = 0;

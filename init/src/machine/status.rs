@@ -110,6 +110,7 @@ impl Machine {
             main_started: stamp(run.main_started),
             main_ended: stamp(run.main_ended),
             restarts: run.restarts,
+            restart_pause: self.core.restart_pause(unit),
             active_since: run.active_since_real,
             active_since_monotonic: run.active_since,
             changes: status::Changes {
@@ -148,6 +149,7 @@ impl Machine {
         let kinds = [
             ("Requires", &node.requires),
             ("Wants", &node.wants),
+            ("Upholds", &node.upholds),
             ("BindsTo", &node.binds_to),
             ("Conflicts", &node.conflicts),
             ("After", &node.after),
@@ -155,6 +157,7 @@ impl Machine {
             ("TriggeredBy", &node.triggers),
             ("RequiredBy", &node.required_by),
             ("WantedBy", &node.wanted_by),
+            ("UpheldBy", &node.upheld_by),
             ("BoundBy", &node.bound_by),
             ("ConsistsOf", &node.parts),
         ];

@@ -25,7 +25,7 @@ pub enum Found {
     Masked(PathBuf),
 }
 
-/// One entry of a `.wants` or `.requires` folder.
+/// One entry of a folder of pulls.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Pulled {
     unit: String,
@@ -62,7 +62,7 @@ impl Index {
             let is_folder = path.is_dir();
             if is_folder && name.ends_with(".d") {
                 self.drop_ins.entry(name).or_default().push(path);
-            } else if is_folder && (name.ends_with(".wants") || name.ends_with(".requires")) {
+            } else if is_folder && super::pulls(&path) {
                 let known = self.pulled.entry(name).or_default();
                 for (unit, link) in entries(&path).into_iter().filter(|(unit, _)| is_unit_name(unit)) {
                     if known.iter().all(|pulled| pulled.unit != unit) {
@@ -151,12 +151,13 @@ impl Index {
             let pulled = self.pulled.get(&format!("{name}.{suffix}")).into_iter().flatten();
             pulled.filter(|pulled| !pulled.masked).map(|pulled| pulled.unit.clone()).collect()
         };
-        (sources.wants, sources.requires) = (pulled("wants"), pulled("requires"));
+        (sources.wants, sources.requires, sources.upholds) = (pulled("wants"), pulled("requires"), pulled("upholds"));
+        let pulls = [&sources.wants, &sources.requires, &sources.upholds].iter().any(|list| !list.is_empty());
         let nothing = sources.fragment.is_none() && sources.drop_ins.is_empty();
         if nothing && sources.base.is_none() && unreadable.is_none() {
             return None;
         }
-        if nothing && sources.wants.is_empty() && sources.requires.is_empty() {
+        if nothing && !pulls {
             let mut unit = sources.base.unwrap_or_else(|| Unit { name: name.to_owned(), ..Unit::default() });
             if let Some(error) = unreadable {
                 (unit.source.load, unit.source.error) = (Load::Error, error);

@@ -295,9 +295,7 @@ impl Work<'_> {
         let removed = if is_folder { fs::remove_dir(path) } else { fs::remove_file(path) };
         removed.map_err(|error| failed(path, &error))?;
         // A folder of pulls that is empty says nothing.
-        if let Some(parent) =
-            path.parent().filter(|parent| parent.extension().is_some_and(|end| end == "wants" || end == "requires"))
-        {
+        if let Some(parent) = path.parent().filter(|parent| super::pulls(parent)) {
             let _ = fs::remove_dir(parent);
         }
         self.note("unlink", path, "");

@@ -51,10 +51,7 @@ pub fn links_to(folder: &Path, name: &str) -> Vec<PathBuf> {
     let mut links = Vec::new();
     let mut folders = vec![folder.to_owned()];
     let children = || fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
-    let pulls = |path: &PathBuf| {
-        matches!(path.extension().and_then(|end| end.to_str()), Some("wants" | "requires" | "upholds")) && path.is_dir()
-    };
-    folders.extend(children().filter(pulls));
+    folders.extend(children().filter(|path| super::pulls(path) && path.is_dir()));
     for within in folders {
         let top = within == folder;
         for path in fs::read_dir(&within).into_iter().flatten().flatten().map(|entry| entry.path()) {

@@ -153,6 +153,21 @@ pub enum Method {
         /// Whether they stand still.
         frozen: bool,
     },
+    /// Remove what a unit that is down has left: replies [`Reply::Done`] once it has begun.
+    Clean {
+        /// Unit.
+        unit: String,
+        /// `runtime`, `state`, `cache`, `logs`, `configuration`: its folders of that kind; `fdstore`: the descriptors that
+        /// it left with PID 1; `all`.
+        what: Vec<String>,
+    },
+    /// Show a running service something of the machine's: replies [`Reply::Done`] when it is there.
+    Bind {
+        /// Unit.
+        unit: String,
+        /// What, and where.
+        mount: BindMount,
+    },
     /// Leave a scope's processes alone from now on: replies [`Reply::Done`].
     Abandon {
         /// Scope.

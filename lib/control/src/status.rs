@@ -115,6 +115,9 @@ pub struct Unit {
     pub main_ended: Stamp,
     /// How often it was started again by itself.
     pub restarts: u32,
+    /// Microseconds that it waits before the next time, or does already.
+    #[serde(default)]
+    pub restart_pause: u64,
     /// Microseconds since the epoch when it became active; 0 if never.
     pub active_since: u64,
     /// The same on the monotonic clock.

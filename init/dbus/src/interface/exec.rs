@@ -123,17 +123,11 @@ pub static CONTEXT: &[Property<UnitView>] = &[
     fixed("SetLoginEnvironment", "b", |unit| Variant::Bool(exec_of(unit).user.is_some() || exec_of(unit).dynamic_user)),
     fixed("RemoveIPC", "b", |unit| Variant::Bool(exec_of(unit).remove_ipc || exec_of(unit).dynamic_user)),
     fixed("NonBlocking", "b", |unit| Variant::Bool(exec_of(unit).non_blocking)),
-    fixed("RuntimeDirectory", "as", |unit| match &service(unit).runtime_directory {
-        list if list.is_empty() => texts(folders(unit, FolderKind::Runtime)),
-        list => texts(list),
-    }),
-    fixed("StateDirectory", "as", |unit| match &service(unit).state_directory {
-        list if list.is_empty() => texts(folders(unit, FolderKind::State)),
-        list => texts(list),
-    }),
-    fixed("CacheDirectory", "as", |unit| texts(folders(unit, FolderKind::Cache))),
-    fixed("LogsDirectory", "as", |unit| texts(folders(unit, FolderKind::Logs))),
-    fixed("ConfigurationDirectory", "as", |unit| texts(folders(unit, FolderKind::Configuration))),
+    fixed("RuntimeDirectory", "as", |unit| texts(service(unit).folders(FolderKind::Runtime))),
+    fixed("StateDirectory", "as", |unit| texts(service(unit).folders(FolderKind::State))),
+    fixed("CacheDirectory", "as", |unit| texts(service(unit).folders(FolderKind::Cache))),
+    fixed("LogsDirectory", "as", |unit| texts(service(unit).folders(FolderKind::Logs))),
+    fixed("ConfigurationDirectory", "as", |unit| texts(service(unit).folders(FolderKind::Configuration))),
     fixed("RuntimeDirectoryMode", "u", |unit| Variant::U32(mode(unit, FolderKind::Runtime))),
     fixed("StateDirectoryMode", "u", |unit| Variant::U32(mode(unit, FolderKind::State))),
     fixed("CacheDirectoryMode", "u", |unit| Variant::U32(mode(unit, FolderKind::Cache))),
@@ -298,10 +292,6 @@ fn stream(unit: &UnitView, place: usize, own: &str) -> String {
         Stream::Socket => "socket".to_owned(),
         Stream::JournalAndConsole => "journal+console".to_owned(),
     }
-}
-
-fn folders(unit: &UnitView, kind: FolderKind) -> Vec<String> {
-    exec_of(unit).folders.iter().filter(|folder| folder.kind == kind).map(|folder| folder.name.clone()).collect()
 }
 
 fn mode(unit: &UnitView, kind: FolderKind) -> u32 {

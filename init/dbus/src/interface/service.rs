@@ -1,13 +1,13 @@
 //! org.freedesktop.systemd1.Service.
 
 use ashlar_config::unit::{Command, NotifyAccess, ServiceType, Supervision};
+use ashlar_control::message::BindMount;
 use zbus::Variant;
 
 use super::settings::{service, supervision, word, words};
 use super::{Interface, Property, emits, fixed, manages, none_of, reads, silent, text};
 use crate::actions;
 use crate::cgroup::NONE;
-use crate::fault::{self, Fault};
 use crate::interface::{absent, exec, kinds};
 use crate::world::UnitView;
 
@@ -33,8 +33,11 @@ pub static INTERFACE: Interface<UnitView> = Interface {
             let (below, processes): (String, Vec<u32>) = call.arguments()?;
             actions::attach(world, call.unit(), &below, processes)
         }),
-        manages("BindMount", "ssbb", "", |_, _| Err(what_is_seen())),
-        manages("MountImage", "ssbba(ss)", "", |_, _| Err(what_is_seen())),
+        manages("BindMount", "ssbb", "", |world, call| {
+            let (source, target, read_only, make): (String, String, bool, bool) = call.arguments()?;
+            actions::bind(world, call.unit(), BindMount { source, target, read_only, make })
+        }),
+        manages("MountImage", "ssbba(ss)", "", |_, _| Err(actions::no_images())),
         reads("DumpFileDescriptorStore", "", "a(suuutuusu)", |world, call| actions::store(world, call.unit())),
     ],
     signals: &[],
@@ -87,11 +90,11 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("Type", "s", |unit| text(word(&service(unit).service_type))),
     fixed("ExitType", "s", |_| text("main")),
     fixed("Restart", "s", |unit| text(word(&supervision(unit).restart))),
-    fixed("RestartMode", "s", |_| text("normal")),
+    fixed("RestartMode", "s", |unit| text(if supervision(unit).restart_direct { "direct" } else { "normal" })),
     fixed("PIDFile", "s", |unit| text(service(unit).pid_file.as_deref().unwrap_or_default())),
     fixed("NotifyAccess", "s", |unit| text(word(&access(unit)))),
     fixed("RestartUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay.0)),
-    silent("RestartUSecNext", "t", |unit| Variant::U64(pause(unit))),
+    silent("RestartUSecNext", "t", |unit| Variant::U64(unit.status.restart_pause)),
     fixed("RestartMaxDelayUSec", "t", |unit| Variant::U64(supervision(unit).restart_delay_max.0)),
     fixed("TimeoutStartUSec", "t", |unit| Variant::U64(supervision(unit).timeout_start.0)),
     fixed("TimeoutStopUSec", "t", |unit| Variant::U64(supervision(unit).timeout_stop.0)),
@@ -123,10 +126,6 @@ static SETTINGS: &[Property<UnitView>] = &[
     fixed("ReloadSignal", "i", |unit| Variant::I32(supervision(unit).reload_signal.0)),
 ];
 
-fn what_is_seen() -> Fault {
-    Fault::new(fault::NOT_SUPPORTED, "What a unit sees is fixed when it starts.")
-}
-
 /// A command, and what became of it.
 struct Row {
     command: Command,
@@ -135,13 +134,6 @@ struct Row {
     pid: u32,
     code: i32,
     status: i32,
-}
-
-/// Before the next start: doubled each time.
-fn pause(unit: &UnitView) -> u64 {
-    let Supervision { restart_delay, restart_delay_max, .. } = supervision(unit);
-    let longest = restart_delay_max.0.max(restart_delay.0);
-    restart_delay.0.saturating_mul(1 << unit.status.restarts.min(40)).min(longest)
 }
 
 fn access(unit: &UnitView) -> NotifyAccess {

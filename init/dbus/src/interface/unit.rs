@@ -1,6 +1,6 @@
 //! org.freedesktop.systemd1.Unit: what all kinds of units have.
 
-use ashlar_config::unit::{Body as Kind, Condition};
+use ashlar_config::unit::{Body as Kind, Condition, FOLDERS};
 use ashlar_control::message::{JobKind, JobMode};
 use ashlar_control::status::Stamp;
 use zbus::Variant;
@@ -51,7 +51,10 @@ pub static INTERFACE: Interface<UnitView> = Interface {
         }),
         reads("Ref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), true)),
         reads("Unref", "", "", |world, call| actions::hold(world, call.caller, call.unit(), false)),
-        manages("Clean", "as", "", |_, _| Err(Fault::new(fault::NOTHING_TO_CLEAN, "No matching resources found."))),
+        manages("Clean", "as", "", |world, call| {
+            let (what,): (Vec<String>,) = call.arguments()?;
+            actions::clean(world, call.unit(), what)
+        }),
         manages("Freeze", "", "", |world, call| actions::freeze(world, call.unit(), true)),
         manages("Thaw", "", "", |world, call| actions::freeze(world, call.unit(), false)),
     ],
@@ -126,8 +129,8 @@ static STATE: &[Property<UnitView>] = &[
     fixed("CanReload", "b", |unit| Variant::Bool(can_reload(unit))),
     fixed("CanIsolate", "b", |unit| Variant::Bool(can_isolate(unit))),
     fixed("CanFreeze", "b", |unit| Variant::Bool(has_group(unit))),
-    fixed("CanLiveMount", "b", |_| Variant::Bool(false)),
-    fixed("CanClean", "as", |_| none_of("s")),
+    fixed("CanLiveMount", "b", |unit| Variant::Bool(has_own_mounts(unit))),
+    fixed("CanClean", "as", can_clean),
     emits("ConditionResult", "b", |unit| Variant::Bool(unit.status.condition)),
     emits("AssertResult", "b", |_| Variant::Bool(true)),
     silent("Conditions", "a(sbbsi)", |unit| conditions(unit, "Condition", &unit.settings.conditions)),
@@ -167,7 +170,7 @@ static TIMES: &[Property<UnitView>] = &stamps! {
 
 static EDGES: &[Property<UnitView>] = &edges! {
                 "Requires" "Wants" "BindsTo" "PartOf" "RequiredBy" "WantedBy" "BoundBy" "ConsistsOf" "Conflicts"
-                "Before" "After"
+                "Before" "After" "Upholds" "UpheldBy"
 };
 
 static OTHERS: &[Property<UnitView>] = &[
@@ -176,8 +179,6 @@ static OTHERS: &[Property<UnitView>] = &[
     silent("Triggers", "as", |unit| texts(triggers(unit))),
     silent("Requisite", "as", |unit| texts(&unit.settings.dependencies.requisite)),
     never("RequisiteOf"),
-    never("Upholds"),
-    never("UpheldBy"),
     silent("OnFailure", "as", |unit| texts(&unit.settings.dependencies.on_failure)),
     never("OnFailureOf"),
     silent("OnSuccess", "as", |unit| texts(&unit.settings.dependencies.on_success)),
@@ -251,6 +252,20 @@ fn can_reload(unit: &UnitView) -> bool {
     use ashlar_config::unit::ServiceType;
     let Kind::Service(service) = &unit.settings.body else { return false };
     service.service_type == ServiceType::NotifyReload || !service.commands.reload.is_empty()
+}
+
+/// A container has, and a command on the host whose settings need it.
+fn has_own_mounts(unit: &UnitView) -> bool {
+    let Kind::Service(service) = &unit.settings.body else { return false };
+    service.host.as_ref().is_none_or(|exec| exec.seal.has_own_mounts())
+}
+
+/// systemctl(1), clean --what=
+fn can_clean(unit: &UnitView) -> Variant<'static> {
+    let Kind::Service(service) = &unit.settings.body else { return none_of("s") };
+    let kinds = FOLDERS.iter().filter(|(kind, ..)| service.folders(*kind).next().is_some());
+    let store = (service.supervision.fd_store > 0).then_some("fdstore");
+    texts(kinds.map(|(kind, ..)| kind.name()).chain(store))
 }
 
 fn start_limit(unit: &UnitView) -> (u64, u32) {

@@ -127,3 +127,55 @@ fn a_job_may_have_a_longest_time() {
         "a.service start, b.service running",
     );
 }
+
+#[test]
+fn what_is_upheld_comes_back() {
+    let units = [
+        "t upholds=a.service",
+        "a.service type=simple",
+        "reboot.target requires=shutdown.target after=shutdown.target",
+        "shutdown.target conflicts=t,a.service after=t,a.service",
+    ];
+    let check = |words: &[&str], expect: &str| {
+        let mut play = Play::new(&units);
+        words.iter().for_each(|word| play.word(word));
+        assert_eq!(play.states(&["t", "a.service"]), expect, "{words:?}");
+    };
+    check(&["start t"], "t active, a.service running");
+    check(&["start t", "exit a 0", "empty a"], "t active, a.service running");
+    check(&["start t", "exit a 1", "empty a"], "t active, a.service running");
+    check(&["start t", "stop a", "exit a 0", "empty a"], "t active, a.service running");
+    check(&["start t", "stop t", "stop a", "exit a 0", "empty a"], "t dead, a.service dead");
+    check(&["start t", "down", "exit a 0", "empty a"], "t dead, a.service dead");
+    // Nobody upholds it before the target is there.
+    check(&["start a", "exit a 0", "empty a"], "t dead, a.service dead");
+}
+
+#[test]
+fn what_cannot_be_upheld_is_given_up() {
+    let mut play =
+        Play::new(&["t upholds=a.service", "a.service requires=b.service after=b.service", "b.service type=notify"]);
+    play.word("start t");
+    for _ in 0..20 {
+        if play.main("b") != 0 {
+            ["exit b 1", "empty b"].iter().for_each(|word| play.word(word));
+        }
+    }
+    let starts = play.lines.iter().filter(|line| **line == "start a.service dependency").count();
+    assert!((2..=17).contains(&starts), "{:?}", play.lines);
+    assert_eq!(play.states(&["t", "a.service"]), "t active, a.service dead");
+}
+
+#[test]
+fn who_comes_back_directly_takes_nobody_along() {
+    let check = |mode: &str, expect: &str| {
+        let mut play = Play::new(&[
+            &format!("a.service type=simple restart=always {mode}"),
+            "b.service binds-to=a.service after=a.service type=simple",
+        ]);
+        ["start b", "exit a 1", "empty a"].iter().for_each(|word| play.word(word));
+        assert_eq!(play.states(&["a.service", "b.service"]), expect, "{mode}");
+    };
+    check("", "a.service auto-restart, b.service stop-sigterm");
+    check("direct", "a.service auto-restart, b.service running");
+}

@@ -15,6 +15,8 @@ pub struct Install {
     pub wanted_by: Vec<String>,
     /// Units that are to require it.
     pub required_by: Vec<String>,
+    /// Units that are to uphold it.
+    pub upheld_by: Vec<String>,
     /// Enabled and disabled with it.
     pub also: Vec<String>,
     /// The instance of a template that is enabled without one.
@@ -42,6 +44,7 @@ impl Install {
                 "Alias" => &mut install.aliases,
                 "WantedBy" => &mut install.wanted_by,
                 "RequiredBy" => &mut install.required_by,
+                "UpheldBy" => &mut install.upheld_by,
                 "Also" => &mut install.also,
                 "DefaultInstance" => {
                     install.default_instance = words.concat();
@@ -59,7 +62,7 @@ impl Install {
 
     /// Enabling it does something.
     pub fn says_something(&self) -> bool {
-        !(self.aliases.is_empty() && self.wanted_by.is_empty() && self.required_by.is_empty())
+        [&self.aliases, &self.wanted_by, &self.required_by, &self.upheld_by].iter().any(|list| !list.is_empty())
     }
 
     /// The links that enable `unit`, whose file is `path`. A template without an instance has its default one.
@@ -73,9 +76,10 @@ impl Install {
         };
         let link = |name: String| Link { name, target: path.to_owned() };
         let aliases = self.aliases.iter().map(|alias| link(alias.clone()));
-        let wants = self.wanted_by.iter().map(|by| link(format!("{by}.wants/{named}")));
-        let requires = self.required_by.iter().map(|by| link(format!("{by}.requires/{named}")));
-        Ok(aliases.chain(wants).chain(requires).collect())
+        let pulls = [("wants", &self.wanted_by), ("requires", &self.required_by), ("upholds", &self.upheld_by)];
+        let pulls = pulls.into_iter().flat_map(|(kind, units)| units.iter().map(move |by| (kind, by)));
+        let pulls = pulls.map(|(kind, by)| link(format!("{by}.{kind}/{named}")));
+        Ok(aliases.chain(pulls).collect())
     }
 }
 
@@ -98,6 +102,7 @@ mod tests {
             &["multi-user.target.wants/a.service", "b.target.wants/a.service"],
         );
         check("a.service", "Alias=c.service\nRequiredBy=%N-x.target", &["c.service", "a-x.target.requires/a.service"]);
+        check("a.service", "UpheldBy=b.target", &["b.target.upholds/a.service"]);
         check("a.service", "WantedBy=b.target\nWantedBy=", &[]);
         check("a.service", "WantedBy=nonsense", &[]);
         check("a@.service", "WantedBy=b.target\nDefaultInstance=1", &["b.target.wants/a@1.service"]);

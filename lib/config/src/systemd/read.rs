@@ -30,6 +30,8 @@ pub struct Sources {
     pub wants: Vec<String>,
     /// Units of its `.requires` folders.
     pub requires: Vec<String>,
+    /// Units of its `.upholds` folders.
+    pub upholds: Vec<String>,
 }
 
 /// The part of a name behind the last dot.
@@ -85,6 +87,7 @@ pub fn read_judging(sources: &Sources, host: &Host, judged: &mut dyn FnMut(&Entr
     }
     draft.unit.dependencies.wants.extend(sources.wants.iter().cloned());
     draft.unit.dependencies.requires.extend(sources.requires.iter().cloned());
+    draft.unit.dependencies.upholds.extend(sources.upholds.iter().cloned());
     let mut unit = draft.finish();
     unit.source.fragment = fragment.to_owned();
     unit.source.drop_ins = sources.drop_ins.iter().map(|text| text.path.clone()).collect();

@@ -162,7 +162,7 @@ pub fn take(draft: &mut Draft<'_>, section: &str, key: &str, text: &str) -> Resu
 }
 
 /// Settings with the only value that they have here: what is done anyway. With any other value they are not supported.
-const AS_IT_IS: [(&str, &str); 23] = [
+const AS_IT_IS: [(&str, &str); 22] = [
     ("ExitType", "main"),
     ("FinalKillSignal", "SIGKILL"),
     ("FixedRandomDelay", "yes"),
@@ -178,7 +178,6 @@ const AS_IT_IS: [(&str, &str); 23] = [
     ("ReadWriteOnly", "no"),
     ("RemainAfterElapse", "yes"),
     ("RemoveOnStop", "yes"),
-    ("RestartMode", "normal"),
     ("RestartSteps", "0"),
     ("SloppyOptions", "no"),
     ("SurviveFinalKillSignal", "no"),

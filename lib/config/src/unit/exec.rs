@@ -56,6 +56,19 @@ pub enum FolderKind {
     Configuration,
 }
 
+impl FolderKind {
+    /// Its word (systemctl(1), clean --what=).
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Runtime => "runtime",
+            Self::State => "state",
+            Self::Cache => "cache",
+            Self::Logs => "logs",
+            Self::Configuration => "configuration",
+        }
+    }
+}
+
 /// Kinds of folders: where they are, and the variable that names them.
 pub const FOLDERS: [(FolderKind, &str, &str); 5] = [
     (FolderKind::Runtime, "/run", "RUNTIME_DIRECTORY"),

@@ -125,6 +125,8 @@ pub struct Dependencies {
     pub requires: Vec<String>,
     /// Started with this one; their failure does not matter.
     pub wants: Vec<String>,
+    /// As `wants`, and started again, whoever ended them, for as long as this one is up.
+    pub upholds: Vec<String>,
     /// As `requires`, and this one stops when they go away.
     pub binds_to: Vec<String>,
     /// Stopping or restarting those stops or restarts this.

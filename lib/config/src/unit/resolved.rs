@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::exec::{Command, Exec};
+use super::exec::{Command, Exec, FolderKind};
 use super::file::{Dependencies, Health, Output, ServiceType, Socket, Timer};
 use super::signal::Signal;
 use super::supervision::{KillMode, OomPolicy, Supervision};
@@ -400,6 +400,19 @@ pub struct Commands {
     pub stop: Vec<Command>,
     /// When all of it is gone.
     pub stop_post: Vec<Command>,
+}
+
+impl Service {
+    /// Names of its folders of a kind.
+    pub fn folders(&self, kind: FolderKind) -> impl Iterator<Item = &str> {
+        let own: &[String] = match kind {
+            FolderKind::State => &self.state_directory,
+            FolderKind::Runtime => &self.runtime_directory,
+            _ => &[],
+        };
+        let of_host = self.host.iter().flat_map(|exec| &exec.folders).filter(move |folder| folder.kind == kind);
+        own.iter().map(String::as_str).chain(of_host.map(|folder| folder.name.as_str()))
+    }
 }
 
 impl Unit {

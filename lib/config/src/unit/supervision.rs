@@ -15,6 +15,8 @@ pub struct Supervision {
     pub restart_delay: Span,
     /// Longest pause before starting again.
     pub restart_delay_max: Span,
+    /// It is not down between an end and the next start: who is bound to it stays.
+    pub restart_direct: bool,
     /// At most this many starts within `start_limit_interval`.
     pub start_limit_burst: u32,
     /// See `start_limit_burst`.
@@ -63,6 +65,7 @@ impl Default for Supervision {
             restart: Restart::No,
             restart_delay: Span(100_000),
             restart_delay_max: Span::seconds(30),
+            restart_direct: false,
             start_limit_burst: 5,
             start_limit_interval: Span::seconds(10),
             timeout_start: Span::seconds(90),

@@ -83,6 +83,24 @@ pub enum Refusal {
         /// Which.
         reason: String,
     },
+    /// It is not down, or is about to be something else.
+    #[error("unit {unit} is not inactive, or has a job: stop it first")]
+    Busy {
+        /// As asked.
+        unit: String,
+    },
+    /// It has nothing of what was named.
+    #[error("unit {unit} has nothing of that kind")]
+    NothingToClean {
+        /// As asked.
+        unit: String,
+    },
+    /// It has no main process.
+    #[error("unit {unit} does not run")]
+    NotRunning {
+        /// As asked.
+        unit: String,
+    },
     /// The call makes no sense.
     #[error("{reason}")]
     Invalid {

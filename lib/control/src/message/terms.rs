@@ -163,3 +163,19 @@ pub enum Shutdown {
     /// Start everything but the kernel again.
     SoftReboot,
 }
+
+/// A folder or file of the machine's in a service's view.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BindMount {
+    /// On the host, with what is mounted below it.
+    pub source: String,
+    /// As the service sees it.
+    pub target: String,
+    /// It may only be read there.
+    #[serde(default)]
+    pub read_only: bool,
+    /// Make the place if it is not there.
+    #[serde(default)]
+    pub make: bool,
+}

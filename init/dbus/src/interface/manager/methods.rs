@@ -3,15 +3,15 @@
 use std::io::{Seek as _, Write as _};
 
 use ashlar_config::glob;
-use ashlar_control::message::{Event, FileChange, JobKind, Method as Ask, Reply, Shutdown};
+use ashlar_control::message::{BindMount, Event, FileChange, JobKind, Method as Ask, Reply, Shutdown};
 use ashlar_control::status::Unit;
 use ashlar_sys::memfd;
 use zbus::{OwnedObjectPath, Variant};
 
 use super::VERSION;
 use crate::actions::{
-    abandon, attach, done, enqueue, freeze, hold, kill, loadable, mode_of, pid_of, processes, reset_failed,
-    set_properties, store, valid,
+    abandon, attach, bind, clean, done, enqueue, freeze, hold, kill, loadable, mode_of, no_images, pid_of, processes,
+    reset_failed, set_properties, store, valid,
 };
 use crate::fault::{self, Fault};
 use crate::interface::job::{self, LISTED as JOBS, QUEUED};
@@ -234,13 +234,19 @@ pub static METHODS: &[Method] = &[
         let (name,): (String,) = call.arguments()?;
         freeze(world, &name, false)
     }),
-    manages("CleanUnit", "sas", "", |_, _| Err(Fault::new(fault::NOTHING_TO_CLEAN, "No matching resources found."))),
+    manages("CleanUnit", "sas", "", |world, call| {
+        let (name, what): (String, Vec<String>) = call.arguments()?;
+        clean(world, &name, what)
+    }),
     manages("AbandonScope", "s", "", |world, call| {
         let (name,): (String,) = call.arguments()?;
         abandon(world, &name)
     }),
-    manages("BindMountUnit", "sssbb", "", |_, _| Err(not_here("What a unit sees is fixed when it starts."))),
-    manages("MountImageUnit", "sssbba(ss)", "", |_, _| Err(not_here("What a unit sees is fixed when it starts."))),
+    manages("BindMountUnit", "sssbb", "", |world, call| {
+        let (name, source, target, read_only, make): (String, String, String, bool, bool) = call.arguments()?;
+        bind(world, &name, BindMount { source, target, read_only, make })
+    }),
+    manages("MountImageUnit", "sssbba(ss)", "", |_, _| Err(no_images())),
     reads("DumpUnitFileDescriptorStore", "s", "a(suuutuusu)", |world, call| {
         let (name,): (String,) = call.arguments()?;
         store(world, &name)

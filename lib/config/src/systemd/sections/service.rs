@@ -16,6 +16,10 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
             return put(&mut draft.service.service_type, value::word::<ServiceType>(text));
         }
         "Restart" => return put(&mut supervision.restart, value::word(text)),
+        "RestartMode" => match text {
+            "normal" | "direct" => supervision.restart_direct = text == "direct",
+            _ => return Err(format!("`{text}` is neither normal nor direct")),
+        },
         "RestartSec" => {
             supervision.restart_delay = value::span(text)?;
             // systemd's pause does not grow unless it says so.

@@ -75,6 +75,7 @@ fn depend(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String>
         "Requires" | "RequiresOverridable" => &mut dependencies.requires,
         "Requisite" | "RequisiteOverridable" => &mut dependencies.requisite,
         "Wants" => &mut dependencies.wants,
+        "Upholds" => &mut dependencies.upholds,
         "BindsTo" | "BindTo" => &mut dependencies.binds_to,
         "PartOf" => &mut dependencies.part_of,
         "Conflicts" => &mut dependencies.conflicts,
