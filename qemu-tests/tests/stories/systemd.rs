@@ -8,6 +8,10 @@ use ashlar_qemu_tests::vm::Vm;
 
 /// What has to hold here and on Debian with systemd.
 const CHECKS: &str = include_str!("systemd/checks.txt");
+/// What all commands find. A minute is long enough for the slowest of machines.
+const PREAMBLE: &str = "export SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 HOME=/root
+soon() { for n in $(seq 600); do eval \"$1\" >/dev/null 2>&1 && return; sleep 0.1; done; return 1; }
+";
 /// Between what one check prints and the next.
 const MARK: &str = "-=-=-";
 
@@ -68,7 +72,7 @@ fn systemctl_takes_the_machine_down() -> Result<()> {
 
 /// All commands, each with its exit code and a mark behind what it prints.
 fn script(checks: &[Check]) -> String {
-    let mut script = "export SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 HOME=/root\n".to_owned();
+    let mut script = PREAMBLE.to_owned();
     for check in checks {
         script += &format!("({}) 2>&1 </dev/null\necho \"code $?\"\necho {MARK}\n", check.command);
     }
