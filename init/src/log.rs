@@ -14,6 +14,8 @@ pub const ERROR: u8 = 3;
 pub const WARNING: u8 = 4;
 pub const NOTICE: u8 = 5;
 pub const INFO: u8 = 6;
+/// Their names (systemctl(1), log-level), by number.
+pub const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
 
 const JOURNAL: &str = "/run/systemd/journal/socket";
 const SOURCE: &str = "init";
@@ -23,16 +25,18 @@ const SOURCE: &str = "init";
 pub struct Log {
     kmsg: Option<Kmsg>,
     journal: Option<OwnedFd>,
+    /// What matters less is not said.
+    pub level: u8,
 }
 
 impl Log {
     pub fn open() -> Self {
-        Self { kmsg: Kmsg::open().ok(), journal: None }
+        Self { kmsg: Kmsg::open().ok(), journal: None, level: INFO }
     }
 
     /// Says something, about a unit or about the machine.
     pub fn say(&mut self, level: u8, unit: Option<&str>, text: &str) {
-        if self.tell_journal(level, unit, text) {
+        if level > self.level || self.tell_journal(level, unit, text) {
             return;
         }
         let text = unit.map_or_else(|| text.to_owned(), |unit| format!("{unit}: {text}"));

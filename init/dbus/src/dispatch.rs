@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use zbus::Variant;
 
 use crate::fault::{self, Fault};
-use crate::interface::{Call, Caller, Facet, Method, Need};
+use crate::interface::{Call, Caller, Change, Facet, Method, Need, manager};
 use crate::introspect;
 use crate::objects;
 use crate::path::{self, Object};
@@ -32,7 +32,10 @@ pub fn answer(world: &mut World, message: &Message, caller: &Caller) -> Result<B
     let object = stand_in(world, object, caller).ok_or_else(unknown)?;
     let methods = objects::methods(world, &object).ok_or_else(unknown)?;
     match header.interface.as_str() {
-        PROPERTIES => properties(&objects::facets(world, &object).ok_or_else(unknown)?, message),
+        PROPERTIES => {
+            let facets = objects::facets(world, &object).ok_or_else(unknown)?;
+            properties(world, &facets, &Call { object, message, caller })
+        }
         INTROSPECTABLE if header.member == "Introspect" => {
             let facets = objects::facets(world, &object).ok_or_else(unknown)?;
             Ok(Body::of(&(introspect::document(&facets, &world.children(&header.path)),)))
@@ -76,7 +79,8 @@ fn wrong_signature(message: &Message, expected: &str) -> Fault {
     Fault::invalid(format!("Invalid arguments '{got}' to call {method}, expecting '{expected}'."))
 }
 
-fn properties(facets: &[Box<dyn Facet>], message: &Message) -> Result<Body, Fault> {
+fn properties(world: &mut World, facets: &[Box<dyn Facet>], call: &Call<'_>) -> Result<Body, Fault> {
+    let message = call.message;
     match message.header.member.as_str() {
         "Get" => {
             let (interface, name): (String, String) =
@@ -97,13 +101,14 @@ fn properties(facets: &[Box<dyn Facet>], message: &Message) -> Result<Body, Faul
             Ok(Body::of(&(all,)))
         }
         "Set" => {
-            let (interface, name, _): (String, String, Variant<'_>) =
+            let (interface, name, value): (String, String, Variant<'_>) =
                 message.body.borrow().ok_or_else(|| wrong_signature(message, "ssv"))?;
-            let known = of(facets, &interface).any(|facet| facet.properties().iter().any(|(own, ..)| *own == name));
-            Err(match known {
-                true => Fault::new(fault::PROPERTY_READ_ONLY, format!("Property '{name}' is not writable.")),
-                false => unknown_property(&interface, &name),
-            })
+            let found = of(facets, &interface).flat_map(|facet| facet.properties()).find(|(own, ..)| *own == name);
+            match found {
+                Some((.., Change::Written)) => manages(call.caller).and_then(|()| manager::write(world, &name, &value)),
+                Some(_) => Err(Fault::new(fault::PROPERTY_READ_ONLY, format!("Property '{name}' is not writable."))),
+                None => Err(unknown_property(&interface, &name)),
+            }
         }
         other => Err(unknown_method(PROPERTIES, other)),
     }
@@ -127,8 +132,15 @@ fn call(world: &mut World, interfaces: &[(&str, &'static [Method])], call: &Call
     if call.message.body.signature() != method.input {
         return Err(wrong_signature(call.message, method.input));
     }
-    if method.need == Need::Manage && !call.caller.manages {
-        return Err(Fault::new(fault::ACCESS_DENIED, "Access denied: this is for root and members of group os"));
+    if method.need == Need::Manage {
+        manages(call.caller)?;
     }
     (method.run)(world, call)
+}
+
+fn manages(caller: &Caller) -> Result<(), Fault> {
+    match caller.manages {
+        true => Ok(()),
+        false => Err(Fault::new(fault::ACCESS_DENIED, "Access denied: this is for root and members of group os")),
+    }
 }

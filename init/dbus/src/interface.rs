@@ -29,6 +29,8 @@ pub enum Change {
     Const,
     /// Who wants to know asks.
     Silent,
+    /// Likewise, and it may be set.
+    Written,
 }
 
 /// A property of a subject.
@@ -47,6 +49,11 @@ pub const fn emits<S>(name: &'static str, signature: &'static str, get: fn(&S) -
 /// A property that stays as it is.
 pub const fn fixed<S>(name: &'static str, signature: &'static str, get: fn(&S) -> Variant<'static>) -> Property<S> {
     Property { name, signature, change: Change::Const, get }
+}
+
+/// A property that callers set, by [`manager::write`].
+pub const fn written<S>(name: &'static str, signature: &'static str, get: fn(&S) -> Variant<'static>) -> Property<S> {
+    Property { name, signature, change: Change::Written, get }
 }
 
 /// A property that changes by itself.

@@ -51,13 +51,14 @@ fn signal(name: &str, signature: &str) -> String {
 }
 
 fn property(name: &str, signature: &str, change: Change) -> String {
-    let change = match change {
-        Change::Emits => "true",
-        Change::Const => "const",
-        Change::Silent => "false",
+    let (change, access) = match change {
+        Change::Emits => ("true", "read"),
+        Change::Const => ("const", "read"),
+        Change::Silent => ("false", "read"),
+        Change::Written => ("false", "readwrite"),
     };
     format!(
-        "  <property name=\"{name}\" type=\"{signature}\" access=\"read\">\n   <annotation \
+        "  <property name=\"{name}\" type=\"{signature}\" access=\"{access}\">\n   <annotation \
          name=\"org.freedesktop.DBus.Property.EmitsChangedSignal\" value=\"{change}\"/>\n  </property>\n"
     )
 }

@@ -30,7 +30,10 @@ pub fn facets(world: &mut World, object: &Object) -> Option<Vec<Box<dyn Facet>>>
             let subject = Rc::new(world.machine());
             Some(vec![Box::new(Bound { interface: &manager::INTERFACE, subject })])
         }
-        Object::LogControl => Some(vec![Box::new(Bound { interface: &manager::LOG_CONTROL, subject: Rc::new(()) })]),
+        Object::LogControl => {
+            let subject = Rc::new(world.machine());
+            Some(vec![Box::new(Bound { interface: &manager::LOG_CONTROL, subject })])
+        }
         Object::Unit(name) if is_unit_name(name) => Some(unit_facets(&Rc::new(world.view(name)))),
         Object::Unit(_) => None,
         Object::Job(id) => {

@@ -61,6 +61,7 @@ impl Machine {
                 Exit::Code(0) => self.end_wait(*id, Ok(&Reply::Done {})),
                 Exit::Code(number) => {
                     let reason = io::Error::from_raw_os_error(number).to_string();
+                    let reason = reason.split(" (os error").next().unwrap_or(&reason).to_owned();
                     self.end_wait(*id, Err(&Refusal::Failed { reason }));
                 }
                 killed => self.end_wait(*id, Err(&Refusal::Failed { reason: format!("it ended with {killed}") })),

@@ -300,6 +300,7 @@ impl Machine {
                 return self.login(id, caller, host, &command, &environment, tty);
             }
             Method::Shutdown { how } => self.shut_down(id, how)?,
+            Method::SetLogLevel { level } => self.set_log_level(&level)?,
             Method::Reexecute {} => {
                 self.reexecute = true;
                 Reply::Done {}
@@ -352,9 +353,7 @@ impl Machine {
         mode: message::JobMode,
         wait: bool,
     ) -> Result<Answer, Refusal> {
-        if matches!(kind, JobKind::Start | JobKind::Restart | JobKind::ReloadOrRestart) {
-            self.load_named(unit);
-        }
+        self.load_named(unit);
         let named = self.unit_named(unit)?;
         // Going down is not a start like others: nothing takes it back.
         let how = crate::core::way_of(self.core.graph.name(named));
@@ -442,6 +441,16 @@ impl Machine {
         for unit in units {
             self.core.reset_failed(unit);
         }
+        Ok(Reply::Done {})
+    }
+
+    fn set_log_level(&mut self, name: &str) -> Result<Reply, Refusal> {
+        let level = log::LEVELS.iter().position(|known| *known == name);
+        let Some(level) = level.and_then(|level| u8::try_from(level).ok()) else {
+            return Err(Refusal::Invalid { reason: format!("Invalid log level '{name}'") });
+        };
+        self.log.level = level;
+        self.save_machine();
         Ok(Reply::Done {})
     }
 

@@ -56,6 +56,7 @@ struct SavedMachine {
     /// Executions by faults, the latest last, in microseconds of the monotonic clock.
     last_start: u64,
     restarts: u32,
+    log_level: Option<u8>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -226,6 +227,7 @@ impl Machine {
             going_down: self.going_down,
             last_start: self.core.now().monotonic,
             restarts: self.restarts,
+            log_level: Some(self.log.level),
         };
         for fd in [machine.notify, machine.control, machine.watchdog].into_iter().flatten() {
             crate::survival::keep(fd);
@@ -247,6 +249,8 @@ impl Machine {
     }
 
     pub(super) fn save_store(&mut self, unit: UnitId) {
+        // How many there are is part of its state.
+        self.core.touch(unit);
         let key = format!("s:{}", self.core.graph.name(unit));
         let Some(store) = self.stores.get(&unit).filter(|store| !store.is_empty()) else {
             return self.snapshot.remove(&key);
@@ -266,6 +270,7 @@ impl Machine {
         let first = inherited.records.is_empty() && !inherited.lost;
         self.going_down = inherited.machine.going_down;
         self.ready_after = inherited.machine.ready_after;
+        self.log.level = inherited.machine.log_level.unwrap_or(self.log.level);
         if !first {
             self.began = inherited.machine.began;
         }

@@ -10,6 +10,7 @@ use crate::core::run::Alarm;
 use crate::core::state::{Exit, Sub};
 use crate::core::{Now, UnitId};
 use crate::facts;
+use crate::log;
 
 /// How much of a unit is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +53,7 @@ impl Machine {
             root_hash: self.facts.root_hash.clone(),
             state: state.into(),
             hostname: hostname.trim().into(),
+            log_level: log::LEVELS.get(usize::from(self.log.level)).copied().unwrap_or_default().into(),
             uptime: self.core.now().monotonic / 1_000_000,
             boot_usec: self.facts.boot_usec,
             init_usec: self.began,

@@ -218,6 +218,11 @@ pub enum Method {
         /// How.
         how: Shutdown,
     },
+    /// Have PID 1 say only what matters at least so much: replies [`Reply::Done`].
+    SetLogLevel {
+        /// `emerg`, `alert`, `crit`, `err`, `warning`, `notice`, `info` or `debug`.
+        level: String,
+    },
     /// Execute PID 1 anew, keeping everything: replies [`Reply::Done`] before it does.
     Reexecute {},
     /// Go over to another version of the image while everything runs, and judge it as after a boot: replies

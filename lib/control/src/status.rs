@@ -16,6 +16,9 @@ pub struct Machine {
     pub state: String,
     /// Host name.
     pub hostname: String,
+    /// PID 1 says what matters at least so much: `err`, `warning`, `notice`, `info`, `debug` and so on.
+    #[serde(default)]
+    pub log_level: String,
     /// Seconds since the kernel started.
     pub uptime: u64,
     /// When init/boot executed its first instruction, in microseconds since the kernel started.

@@ -1,12 +1,17 @@
 //! org.freedesktop.systemd1.Manager.
 
 use ashlar_config::systemd::FOLDERS;
+use ashlar_control::message::Method as Ask;
 use zbus::Variant;
 
 use super::exec::inherited;
 use super::settings::real_of;
-use super::{Interface, Property, absent, emits, fixed, silent, text, texts};
-use crate::world::MachineView;
+use super::{Interface, Property, absent, emits, fixed, silent, text, texts, written};
+use crate::actions::done;
+use crate::fault::{self, Fault};
+use crate::value::get;
+use crate::wire::Body;
+use crate::world::{MachineView, World};
 
 mod methods;
 
@@ -28,21 +33,27 @@ pub static INTERFACE: Interface<MachineView> = Interface {
     ],
 };
 
-/// PID 1 says what there is to say; it has no levels.
-const LOG_LEVEL: &str = "info";
 const LOG_TARGET: &str = "journal-or-kmsg";
 
-/// What systemctl log-level reads.
-pub static LOG_CONTROL: Interface<()> = Interface {
+/// What systemctl log-level reads and sets.
+pub static LOG_CONTROL: Interface<MachineView> = Interface {
     name: "org.freedesktop.LogControl1",
     properties: &[&[
-        fixed("LogLevel", "s", |_| text(LOG_LEVEL)),
+        written("LogLevel", "s", |view| text(&view.machine.log_level)),
         fixed("LogTarget", "s", |_| text(LOG_TARGET)),
         fixed("SyslogIdentifier", "s", |_| text("systemd")),
     ]],
     methods: &[],
     signals: &[],
 };
+
+/// Sets a property that may be set.
+pub fn write(world: &mut World, name: &str, value: &Variant<'_>) -> Result<Body, Fault> {
+    match name {
+        "LogLevel" => done(world, &Ask::SetLogLevel { level: get(name, value)? }),
+        _ => Err(Fault::new(fault::PROPERTY_READ_ONLY, format!("Property '{name}' is not writable."))),
+    }
+}
 
 static PROPERTIES: &[Property<MachineView>] = &[
     fixed("Version", "s", |_| text(VERSION)),
@@ -63,7 +74,7 @@ static PROPERTIES: &[Property<MachineView>] = &[
     fixed("UserspaceTimestampMonotonic", "t", |view| Variant::U64(view.machine.init_usec)),
     fixed("FinishTimestamp", "t", |view| Variant::U64(real(finish(view)))),
     fixed("FinishTimestampMonotonic", "t", |view| Variant::U64(finish(view))),
-    silent("LogLevel", "s", |_| text(LOG_LEVEL)),
+    written("LogLevel", "s", |view| text(&view.machine.log_level)),
     silent("LogTarget", "s", |_| text(LOG_TARGET)),
     silent("NNames", "u", |view| Variant::U32(view.units)),
     emits("NFailedUnits", "u", |view| Variant::U32(view.failed)),

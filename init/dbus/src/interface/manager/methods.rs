@@ -216,6 +216,7 @@ pub static METHODS: &[Method] = &[
     }),
     reads("RefUnit", "s", "", |world, call| {
         let (name,): (String,) = call.arguments()?;
+        world.load(&name);
         hold(world, call.caller, &name, true)
     }),
     reads("UnrefUnit", "s", "", |world, call| {
@@ -346,9 +347,7 @@ fn start(world: &mut World, call: &Call<'_>, kind: JobKind) -> Result<Body, Faul
     let (name, mode): (String, String) = call.arguments()?;
     let mode = mode_of(&mode)?;
     loadable(&name)?;
-    if kind != JobKind::Stop {
-        world.load(&name);
-    }
+    world.load(&name);
     if kind == JobKind::Stop && world.unit(&name).is_none() {
         return Err(Fault::not_loaded(&name));
     }

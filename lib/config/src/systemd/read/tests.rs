@@ -112,6 +112,8 @@ fn what_is_left_out_is_inferred() {
     check("[Service]\nExecStart=/bin/x", ServiceType::Simple);
     check("[Service]\nExecStop=/bin/x\nType=oneshot", ServiceType::Oneshot);
     check("[Service]\nExecStart=/bin/x\nBusName=org.x", ServiceType::Dbus);
+    // All that it does is what it brings with it.
+    check("[Unit]\nSuccessAction=soft-reboot-force", ServiceType::Oneshot);
     let instance = unit("a@b.service", "[Service]\nExecStart=/bin/x %i");
     assert_eq!(instance.slice, "system-a.slice");
 }

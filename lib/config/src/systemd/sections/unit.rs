@@ -50,7 +50,7 @@ pub fn take(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, Strin
 const JOB_MODES: [&str; 7] =
     ["fail", "replace", "replace-irreversibly", "isolate", "flush", "ignore-dependencies", "ignore-requirements"];
 /// Ends of the machine, and how much is taken care of on the way there.
-const ENDS: [&str; 5] = ["reboot", "poweroff", "halt", "kexec", "exit"];
+const ENDS: [&str; 6] = ["reboot", "poweroff", "halt", "kexec", "soft-reboot", "exit"];
 const URGENCIES: [&str; 3] = ["", "-force", "-immediate"];
 
 pub fn action(draft: &mut Draft<'_>, key: &str, text: &str) -> Result<Taken, String> {
