@@ -10,7 +10,7 @@ use ashlar_qemu_tests::vm::Vm;
 const CHECKS: &str = include_str!("systemd/checks.txt");
 /// What all commands find. A minute is long enough for the slowest of machines.
 const PREAMBLE: &str = "export SYSTEMD_PAGER=cat SYSTEMD_COLORS=0 HOME=/root
-soon() { for n in $(seq 600); do eval \"$1\" >/dev/null 2>&1 && return; sleep 0.1; done; return 1; }
+soon() { local end=$((SECONDS + 60)); until eval \"$1\" >/dev/null 2>&1; do [ $SECONDS -lt $end ] || return; sleep 0.1; done; }
 ";
 /// Between what one check prints and the next.
 const MARK: &str = "-=-=-";
