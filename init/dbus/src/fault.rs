@@ -89,9 +89,10 @@ impl From<Refusal> for Fault {
             Refusal::Destructive { .. } => Self::new(DESTRUCTIVE, text),
             Refusal::NotApplicable { .. } => Self::new(NOT_APPLICABLE, text),
             Refusal::Busy { .. } => Self::new(UNIT_BUSY, "Unit is not inactive or has pending job."),
-            Refusal::NotRunning { .. } => {
-                Self::new(UNIT_INACTIVE, "Live mounting cannot be scheduled: service not running")
-            }
+            Refusal::NotRunning { unit } => Self::new(
+                UNIT_INACTIVE,
+                format!("Live mounting for unit '{unit}' cannot be scheduled: service not running"),
+            ),
             Refusal::NothingToClean { .. } => Self::new(NOTHING_TO_CLEAN, "No matching resources found."),
             Refusal::Invalid { .. } => Self::new(INVALID_ARGUMENTS, text),
             Refusal::Failed { .. } => Self::new(FAILED, text),
