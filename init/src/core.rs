@@ -8,7 +8,7 @@
 //!   the commands around its main one.
 //! - `graph`: units and edges; `transaction`: what a request means; `job`: whose turn it is; `work`: jobs to their end.
 //! - `run`: the changing part of a unit; `restart`: when and how soon to start again; `notice`: what services say.
-//! - `follow`: what an end brings with it.
+//! - `follow`: what an end brings with it; `health`: whether it does its work.
 //! - `scope`: groups of others' processes; `collect`: units that come and go.
 //! - `trigger`: sockets and timers; `gate`: whether a version on trial may stay.
 
@@ -16,6 +16,7 @@ mod collect;
 mod follow;
 pub mod gate;
 pub mod graph;
+mod health;
 pub mod job;
 mod notice;
 mod perform;

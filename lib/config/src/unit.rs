@@ -7,6 +7,7 @@
 mod builtin;
 mod exec;
 mod file;
+mod folder;
 mod limits;
 mod name;
 mod prefix;
@@ -19,6 +20,7 @@ mod supervision;
 pub use builtin::BUILTIN;
 pub use exec::*;
 pub use file::*;
+pub use folder::*;
 pub use limits::GroupLimits;
 pub use name::is_unit_name;
 pub use prefix::Prefix;

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::exec::{Command, Exec, FolderKind};
+use super::exec::{Command, Exec};
 use super::file::{Dependencies, Health, Output, ServiceType, Socket, Timer};
+use super::folder::FolderKind;
 use super::signal::Signal;
 use super::supervision::{KillMode, OomPolicy, Supervision};
 use crate::quantity::Span;
